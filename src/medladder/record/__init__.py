@@ -1,0 +1,1 @@
+"""What a study leaves on disk, readable without medladder; numpy only."""

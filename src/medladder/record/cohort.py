@@ -1,0 +1,55 @@
+"""The cohort as the record keeps it: numbers and class names; no path, no identifier, no image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from .plan import PROTOCOL
+
+
+@dataclass(frozen=True)
+class CohortRecord:
+    """What evidence and report need to know of the cohort; see docs/architecture.md, cohort.json."""
+
+    name: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    patients_known: bool
+    image: dict[str, Any]
+    labels: Int[np.ndarray, " image"]
+    patients: Int[np.ndarray, " image"]
+    groups: Int[np.ndarray, " image"]
+    test_fold: Int[np.ndarray, " image"]
+    excluded: tuple[dict[str, Any], ...] = ()
+    findings: tuple[dict[str, Any], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The cohort as it stands in cohort.json."""
+        return {
+            "protocol": PROTOCOL,
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "classes": list(self.classes),
+            "patients_known": self.patients_known,
+            "image": self.image,
+            "labels": self.labels.tolist(),
+            "patients": self.patients.tolist(),
+            "groups": self.groups.tolist(),
+            "test_fold": self.test_fold.tolist(),
+            "excluded": list(self.excluded),
+            "findings": list(self.findings),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> CohortRecord:
+        """Rebuild the record from cohort.json's content."""
+        known = {key: value for key, value in data.items() if key != "protocol"}
+        for name in ("labels", "patients", "groups", "test_fold"):
+            known[name] = np.asarray(data[name], dtype=np.int64)
+        for name in ("classes", "excluded", "findings"):
+            known[name] = tuple(data[name])
+        return cls(**known)

@@ -1,0 +1,231 @@
+"""The folder of a study: read by anyone at any time, written by one process only."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..errors import StudyError
+from .cohort import CohortRecord
+from .plan import PROTOCOL, FleetKey, Plan
+from .trials import Trial
+
+
+@dataclass(frozen=True)
+class FleetPredictions:
+    """Test probabilities of one fleet's finished trials, in the order of `repeats`."""
+
+    probabilities: Float[np.ndarray, "trial row class_"]
+    rows: Int[np.ndarray, " row"]
+    repeats: Int[np.ndarray, " trial"]
+
+
+class StudyFolder:
+    """Paths, readers and writers of one study; holds no state but the path."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.pictures = self.path / "pictures"
+        self.report = self.path / "report.html"
+
+    def __repr__(self) -> str:
+        return f"StudyFolder({str(self.path)!r})"
+
+    @property
+    def is_study(self) -> bool:
+        """Whether a plan stands here."""
+        return (self.path / "plan.json").is_file()
+
+    # Reading
+
+    def read_plan(self) -> Plan:
+        """Read plan.json.
+
+        Raises
+        ------
+        StudyError
+            No plan here, or one of a newer protocol.
+        """
+        return Plan.from_json(self._read_json("plan.json"))
+
+    def read_cohort(self) -> CohortRecord:
+        """Read cohort.json; raises StudyError as `read_plan` does."""
+        return CohortRecord.from_json(self._read_json("cohort.json"))
+
+    def read_evidence(self) -> dict[str, Any]:
+        """Read evidence.json; raises StudyError as `read_plan` does."""
+        return self._read_json("evidence.json")
+
+    def read_trials(self) -> list[Trial]:
+        """Every whole line of the journal; a torn last line is passed over.
+
+        Raises
+        ------
+        StudyError
+            A line before the last is not a trial.
+        """
+        journal = self.path / "trials.jsonl"
+        if not journal.exists():
+            return []
+        *lines, rest = journal.read_bytes().split(b"\n")
+        trials = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                trials.append(Trial(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise StudyError(
+                    found=f"Line {number} of {journal} is not a trial ({error}).",
+                    needed="The journal holds one JSON object a line.",
+                    do="Restore the file from a copy, or start again with another --out.",
+                ) from error
+        return trials
+
+    def read_predictions(self, fleet: str) -> FleetPredictions:
+        """Test probabilities of one fleet.
+
+        Raises
+        ------
+        StudyError
+            The file is missing or damaged.
+        """
+        path = self.path / "predictions" / f"{fleet}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return FleetPredictions(arrays["probabilities"], arrays["rows"], arrays["repeats"])
+        except (OSError, ValueError, KeyError) as error:
+            raise StudyError(
+                found=f"{path} cannot be read ({error}).",
+                needed="Every finished fleet has its predictions beside the journal.",
+                do=f"Delete the lines of fleet '{fleet}' from trials.jsonl and run the study again.",
+            ) from error
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise StudyError(
+                found=f"{self.path} holds no {name}.",
+                needed="The folder of a study made by 'medladder study'.",
+                do="Check the path, or run 'medladder study COHORT --out RUN' first.",
+            ) from error
+        except ValueError as error:
+            raise StudyError(
+                found=f"{path} is damaged ({error}).",
+                needed="Whole JSON.",
+                do="Restore it from a copy, or start again with another --out.",
+            ) from error
+        if data.get("protocol") != PROTOCOL:
+            raise StudyError(
+                found=f"{path} has protocol {data.get('protocol')}.",
+                needed=f"This version reads protocol {PROTOCOL}.",
+                do="Use the version of medladder that wrote it.",
+            )
+        return data
+
+    # Writing
+
+    def write_json(self, name: str, data: dict[str, Any]) -> None:
+        """Replace one of the folder's JSON files whole, or leave it as it was."""
+        text = json.dumps(data, indent=None if name == "cohort.json" else 1, ensure_ascii=False, allow_nan=False)
+        self.write_bytes(name, (text + "\n").encode("utf-8"))
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Replace one file whole: temporary name, fsync, rename.
+
+        Raises
+        ------
+        StudyError
+            The disk is full or the folder cannot be written.
+        """
+        path = self.path / name
+        temporary = path.with_name(f".{path.name}.part")
+        with self._writing():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with temporary.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def write_fleet(self, key: FleetKey, predictions: FleetPredictions | None, trials: Sequence[Trial]) -> None:
+        """Record one fleet: predictions first, then all its lines in one write.
+
+        Raises
+        ------
+        StudyError
+            The disk is full; what was recorded before stays whole.
+        """
+        if predictions is not None:
+            path = self.path / "predictions" / f"{key.name}.npz"
+            temporary = path.with_name(f".{path.name}.part")
+            with self._writing():
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with temporary.open("wb") as file:
+                        np.savez(
+                            file,
+                            probabilities=predictions.probabilities.astype(np.float32),
+                            rows=predictions.rows.astype(np.int64),
+                            repeats=predictions.repeats.astype(np.int64),
+                        )
+                        file.flush()
+                        os.fsync(file.fileno())
+                    temporary.replace(path)
+                finally:
+                    temporary.unlink(missing_ok=True)
+        lines = "".join(json.dumps(trial.to_json(), ensure_ascii=False) + "\n" for trial in trials)
+        with self._writing():
+            self._append_whole(self.path / "trials.jsonl", lines.encode("utf-8"))
+
+    def keep_trials(self, trials: Sequence[Trial]) -> None:
+        """Rewrite the journal with these trials alone: drops a torn line and fleets that are not whole."""
+        lines = "".join(json.dumps(trial.to_json(), ensure_ascii=False) + "\n" for trial in trials)
+        self.write_bytes("trials.jsonl", lines.encode("utf-8"))
+
+    def log(self, line: str) -> None:
+        """Add one line to log.txt; a full disk must not end a study over its log."""
+        stamp = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+                file.write(f"{stamp} {line}\n")
+        except OSError:
+            return
+
+    def _append_whole(self, path: Path, content: bytes) -> None:
+        """Append, or on failure cut the file back to what it was."""
+        before = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("ab") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            if path.exists():
+                os.truncate(path, before)
+            raise
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise StudyError(
+                found=f"The disk of {self.path} is full." if full else f"{self.path} cannot be written ({error.strerror}).",
+                needed="Room and permission to write the study; what was recorded before is whole.",
+                do="Make room, then give the same command again: it goes on where it stopped.",
+            ) from error

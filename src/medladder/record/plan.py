@@ -1,0 +1,87 @@
+"""The plan: everything that is decided before the first rung is fitted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PROTOCOL = 1
+
+
+@dataclass(frozen=True)
+class PlannedRung:
+    """One rung of the plan; `layers` holds node counts, input first, for networks on the unrolled image."""
+
+    rung: str
+    kind: str
+    family: str
+    settings: dict[str, Any]
+    layers: list[int] | None
+
+
+@dataclass(frozen=True)
+class FleetKey:
+    """One rung at one size in one fold for repeats `first` to `last - 1`: the unit of work."""
+
+    rung: str
+    n_train: int
+    fold: int
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """A file name that every system takes; `rung` may hold characters that some refuse."""
+        slug = re.sub(r"[^A-Za-z0-9.]+", "_", self.rung)
+        return f"{slug}-n{self.n_train}-f{self.fold}-r{self.first}-{self.last - 1}"
+
+    @property
+    def repeats(self) -> range:
+        """The repeats trained together."""
+        return range(self.first, self.last)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be run, and on what; see docs/architecture.md for each field."""
+
+    cohort: dict[str, str]
+    rungs: tuple[PlannedRung, ...]
+    sizes: tuple[int, ...]
+    repeats: int
+    repeat_blocks: tuple[tuple[int, int], ...]
+    round: int
+    folds: tuple[str, ...]
+    split: str
+    keep_val: bool
+    seed: int
+    image: dict[str, Any]
+    margin: float
+    accept: tuple[str, ...]
+    versions: dict[str, str]
+    extensions: tuple[dict[str, Any], ...] = ()
+    protocol: int = field(default=PROTOCOL)
+
+    def fleets(self) -> Iterator[FleetKey]:
+        """Every fleet of the study, small sizes first: an early stop then leaves whole curves' beginnings."""
+        for n_train in self.sizes:
+            for planned in self.rungs:
+                for fold in range(len(self.folds)):
+                    for first, last in self.repeat_blocks:
+                        yield FleetKey(planned.rung, n_train, fold, first, last)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as it stands in plan.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Plan:
+        """Rebuild a plan from plan.json's content."""
+        known = dict(data)
+        known["rungs"] = tuple(PlannedRung(**planned) for planned in data["rungs"])
+        known["repeat_blocks"] = tuple((first, last) for first, last in data["repeat_blocks"])
+        for name in ("sizes", "folds", "accept", "extensions"):
+            known[name] = tuple(data[name])
+        return cls(**known)

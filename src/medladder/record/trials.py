@@ -1,0 +1,34 @@
+"""Trials: one rung fitted on one subset in one repeat, a JSON line each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is known of one trial without opening any test label; a failed one holds its `reason`."""
+
+    fleet: str
+    rung: str
+    n_train: int
+    fold: int
+    repeat: int
+    status: str
+    n_images: int | None = None
+    overlap: float | None = None
+    decision: dict[str, Any] | None = None
+    n_parameters: int | None = None
+    chosen: dict[str, Any] | None = None
+    fit_seconds: float | None = None
+    reason: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the trial left predictions."""
+        return self.status == "done"
+
+    def to_json(self) -> dict[str, Any]:
+        """The line, less what does not apply."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
