@@ -64,6 +64,19 @@ class CohortError(InputError):
 class ImageError(CohortError):
     """One image that cannot be read; the cohort goes on without it."""
 
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            found=f"{name} cannot be read: {reason}.",
+            needed="A whole PNG, JPEG, TIFF or BMP file.",
+            do="Export it again, or leave it out.",
+        )
+        self.name = name
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep name and reason when the error crosses a process border."""
+        return type(self), (self.name, self.reason)
+
 
 class StudyError(InputError):
     """The folder of a study: foreign, damaged, in use, or the disk beneath it full."""

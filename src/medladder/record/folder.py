@@ -77,7 +77,7 @@ class StudyFolder:
         journal = self.path / "trials.jsonl"
         if not journal.exists():
             return []
-        *lines, rest = journal.read_bytes().split(b"\n")
+        *lines, _torn = journal.read_bytes().split(b"\n")
         trials = []
         for number, line in enumerate(lines, start=1):
             try:
@@ -225,7 +225,9 @@ class StudyFolder:
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise StudyError(
-                found=f"The disk of {self.path} is full." if full else f"{self.path} cannot be written ({error.strerror}).",
+                found=f"The disk of {self.path} is full."
+                if full
+                else f"{self.path} cannot be written ({error.strerror}).",
                 needed="Room and permission to write the study; what was recorded before is whole.",
                 do="Make room, then give the same command again: it goes on where it stopped.",
             ) from error

@@ -55,6 +55,7 @@ class Plan:
     round: int
     folds: tuple[str, ...]
     split: str
+    leave_out: str | None
     keep_val: bool
     seed: int
     image: dict[str, Any]

@@ -1,0 +1,51 @@
+# Works in make 3.81. PYTHON is any Python 3.11 to 3.14; TORCH=cpu takes PyTorch from its own index without CUDA.
+PYTHON ?= python3
+TORCH ?=
+VENV = .venv
+BIN = $(VENV)/bin
+ifeq ($(OS),Windows_NT)
+BIN = $(VENV)/Scripts
+endif
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+TORCH_PIN = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+
+.PHONY: demo install test check bench docs clean
+
+demo: $(VENV)/installed
+	$(BIN)/medladder study --out runs/demo
+
+install: $(VENV)/installed
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev
+	@for script in benchmarks/*.py; do echo; echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python scripts/write_cli_manual.py
+
+$(VENV)/made: scripts/check_python.py
+	@$(PYTHON) scripts/check_python.py
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made pyproject.toml constraints.txt
+ifeq ($(TORCH),cpu)
+	$(PIP) install --index-url https://download.pytorch.org/whl/cpu $(TORCH_PIN)
+endif
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,133 @@
+"""An npz in MedMNIST's layout: train_images, train_labels, and optionally val_* and test_*."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, Num, UInt
+
+from .errors import CohortError
+
+_PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """All parts joined: `images` over the full range of uint8 or uint16, a channel axis last."""
+
+    images: UInt[np.ndarray, "image ... channel"]
+    labels: Int[np.ndarray, " image"]
+    parts: tuple[str, ...]
+
+
+def read_archive(path: Path) -> Archive:
+    """Read an npz; a 4-D array is colour if its last axis is 1, 3 or 4, else volumes.
+
+    Integers are taken over the full range of uint8 (where none is above 255) or uint16, floats within 0–1.
+
+    Raises
+    ------
+    CohortError
+        Not an npz; arrays missing, of objects, of differing lengths or shapes; values outside their range;
+        more than one label an image.
+    """
+    arrays = _read_arrays(path)
+    images, labels, parts = [], [], []
+    for part in _PARTS:
+        names = (f"{part}_images", f"{part}_labels")
+        if part != "train" and not any(name in arrays for name in names):
+            continue
+        for name in names:
+            if name not in arrays:
+                raise CohortError(
+                    found=f"{path.name} holds {', '.join(sorted(arrays)) or 'no arrays'}, but no {name}.",
+                    needed="train_images and train_labels, and both of val_* and test_* or neither.",
+                    do="Save the arrays again under these names.",
+                )
+        part_images, part_labels = arrays[names[0]], _labels(path, names[1], arrays[names[1]])
+        if len(part_images) != len(part_labels):
+            raise CohortError(
+                found=f"{path.name}: {names[0]} has {len(part_images)} entries and {names[1]} {len(part_labels)}.",
+                needed="One label an image.",
+                do="Save the arrays again, of one length.",
+            )
+        images.append(part_images)
+        labels.append(part_labels)
+        parts += [part] * len(part_labels)
+    shapes = {array.shape[1:] for array in images if len(array)}
+    if len(shapes) != 1:
+        raise CohortError(
+            found=f"{path.name}: the images have {'no' if not shapes else 'differing'} shapes {sorted(shapes)}.",
+            needed="Images of one shape in all parts.",
+            do="Save the arrays again.",
+        )
+    joined = np.concatenate([array for array in images if len(array)])
+    return Archive(_with_channels(path, _full_range(path, joined)), np.concatenate(labels), tuple(parts))
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    wanted = [f"{part}_{what}" for part in _PARTS for what in ("images", "labels")]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not hasattr(file, "files"):
+                raise ValueError("it holds a single array")
+            return {name: file[name] for name in file.files if name in wanted}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        is_object = "Object arrays" in str(error)
+        reason = "it holds arrays of Python objects, which are never opened" if is_object else str(error)
+        raise CohortError(
+            found=f"{path.name} cannot be read: {reason}.",
+            needed="An npz of plain numbers in MedMNIST's layout.",
+            do="Save it again with numpy.savez, arrays of numbers only.",
+        ) from error
+
+
+def _labels(path: Path, name: str, array: np.ndarray) -> Int[np.ndarray, " image"]:
+    if array.ndim == 2 and array.shape[1] > 1:
+        raise CohortError(
+            found=f"{path.name}: {name} has {array.shape[1]} labels an image.",
+            needed="One class an image.",
+            do="Make an npz a label, or keep the images that have just one.",
+        )
+    flat = array.reshape(-1)
+    if flat.dtype.kind not in "iub" or flat.size != len(array):
+        raise CohortError(
+            found=f"{path.name}: {name} has shape {array.shape} and type {array.dtype}.",
+            needed="One whole number an image.",
+            do="Save the labels as integers of shape (images,) or (images, 1).",
+        )
+    return flat.astype(np.int64)
+
+
+def _full_range(path: Path, images: Num[np.ndarray, "image ..."]) -> UInt[np.ndarray, "image ..."]:
+    kind = images.dtype.kind
+    if kind == "b":
+        return images.astype(np.uint8) * np.uint8(255)
+    if images.dtype in (np.uint8, np.uint16):
+        return images
+    low, high = (images.min(), images.max()) if kind in "iuf" else (np.nan, np.nan)
+    if kind in "iu" and low >= 0 and high <= 65535:
+        return images.astype(np.uint8 if high <= 255 else np.uint16)
+    if kind == "f" and low >= 0 and high <= 1:  # NaN compares false
+        return np.round(images * 65535.0).astype(np.uint16)
+    raise CohortError(
+        found=f"{path.name}: the images are {images.dtype} from {low} to {high}.",
+        needed="Whole numbers within 0–65535, or floats within 0–1, and no NaN.",
+        do="Bring the values to one of these ranges, the same way for every image.",
+    )
+
+
+def _with_channels(path: Path, images: UInt[np.ndarray, "image ..."]) -> UInt[np.ndarray, "image ... channel"]:
+    is_colour = images.shape[-1] in (1, 3, 4)
+    if images.ndim not in (3, 4, 5) or (images.ndim == 5 and not is_colour) or 0 in images.shape:
+        raise CohortError(
+            found=f"{path.name}: the images have shape {images.shape}.",
+            needed="(image, row, column), (image, row, column, channel) or (image, slice, row, column[, channel]).",
+            do="Save the arrays again with these axes.",
+        )
+    if images.ndim == 3 or (images.ndim == 4 and not is_colour):
+        return images[..., None]
+    return images[..., :3] if images.shape[-1] == 4 else images

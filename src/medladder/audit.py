@@ -1,0 +1,247 @@
+"""What a study must not hide: unreadable files, copies, label conflicts, patients on both sides, thin classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from .cohort import Cohort
+from .errors import CohortError
+from .splits import FEW_PATIENTS
+
+Severity = Literal["stop", "warning", "note"]
+
+LARGEST_UNREADABLE_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: `files` are complete and relative to the cohort, `count` is in the unit the message names.
+
+    A study stops for `stop` unless told to accept the kind, repeats a `warning` at the top of its report, and lists a
+    `note`.
+    """
+
+    kind: str
+    severity: Severity
+    files: tuple[str, ...]
+    count: int
+    message: str
+    action: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As `check --json` prints it."""
+        return asdict(self)
+
+    def without_files(self) -> dict[str, Any]:
+        """As the record keeps it: a file name may name a patient."""
+        return {key: value for key, value in asdict(self).items() if key != "files"}
+
+
+def audit(cohort: Cohort) -> list[Finding]:
+    """Everything found, worst first."""
+    finders = (
+        _unreadable,
+        _unlabelled,
+        _image_overlap,
+        _patient_overlap,
+        _label_conflicts,
+        _exact_duplicates,
+        _patients_in_two_classes,
+        _thin_classes,
+        _unknown_patients,
+    )
+    found = [finding for finder in finders for finding in finder(cohort)]
+    return sorted(found, key=lambda finding: ("stop", "warning", "note").index(finding.severity))
+
+
+def refuse_unmendable(findings: list[Finding], accepted: tuple[str, ...]) -> None:
+    """Stop a study for what it cannot mend.
+
+    Raises
+    ------
+    CohortError
+        A finding of severity `stop` whose kind is not accepted.
+    """
+    for finding in findings:
+        if finding.severity == "stop" and finding.kind not in accepted:
+            raise CohortError(
+                found=finding.message,
+                needed="A cohort in which this does not happen, or your word that it may.",
+                do=f"{finding.action} 'medladder check' lists the files; --accept {finding.kind} goes on all the same.",
+            )
+
+
+def conflicting_rows(cohort: Cohort) -> Bool[np.ndarray, " image"]:
+    """Images whose exact copy stands under another class: no one knows which label is right."""
+    _, content = np.unique(cohort.contents, return_inverse=True)
+    pairs = np.unique(np.stack([content, cohort.labels], axis=1), axis=0)
+    n_labels = np.bincount(pairs[:, 0], minlength=content.max() + 1)
+    return n_labels[content] > 1
+
+
+def _files(cohort: Cohort, rows: Int[np.ndarray, " row"]) -> tuple[str, ...]:
+    return tuple(cohort.files[i] for i in rows)
+
+
+def _unreadable(cohort: Cohort) -> Iterator[Finding]:
+    n_bad = len(cohort.unreadable)
+    if not n_bad:
+        return
+    share = n_bad / (n_bad + len(cohort.labels))
+    commonest = Counter(cohort.unreadable.values()).most_common(3)
+    reasons = "; ".join(f"{n} × {reason}" for reason, n in commonest)
+    yield Finding(
+        "unreadable",
+        "stop" if share > LARGEST_UNREADABLE_SHARE else "warning",
+        tuple(cohort.unreadable),
+        n_bad,
+        f"{n_bad} of {n_bad + len(cohort.labels)} images ({share:.1%}) cannot be read ({reasons}).",
+        "Left out of the study. Export these files again.",
+    )
+
+
+def _unlabelled(cohort: Cohort) -> Iterator[Finding]:
+    if cohort.n_unlabelled:
+        yield Finding(
+            "unlabelled",
+            "note",
+            (),
+            cohort.n_unlabelled,
+            f"{cohort.n_unlabelled} rows of the manifest have no label.",
+            "Left out of the study.",
+        )
+
+
+def _image_overlap(cohort: Cohort) -> Iterator[Finding]:
+    _, content = np.unique(cohort.contents, return_inverse=True)
+    yield from _overlap(cohort, content, "image-overlap", "exact copies of one image", "Delete the copies in one part.")
+
+
+def _patient_overlap(cohort: Cohort) -> Iterator[Finding]:
+    if cohort.patients_known:
+        yield from _overlap(
+            cohort, cohort.patients, "patient-overlap", "patients", "Move each patient's images to one part."
+        )
+
+
+def _overlap(cohort: Cohort, unit: Int[np.ndarray, " image"], kind: str, what: str, action: str) -> Iterator[Finding]:
+    """Units with images both among the test patients and elsewhere, and in both train and val."""
+    for one, other, severity in (("train", "test", "stop"), ("val", "test", "stop"), ("train", "val", "note")):
+        both = np.intersect1d(unit[cohort.parts == one], unit[cohort.parts == other])
+        if not len(both):
+            continue
+        rows = np.flatnonzero(np.isin(unit, both) & np.isin(cohort.parts, (one, other)))
+        yield Finding(
+            kind,
+            severity,  # type: ignore[arg-type]
+            _files(cohort, rows),
+            len(both),
+            f"{len(both)} {what} stand in both {one} and {other} ({len(rows)} images).",
+            action
+            if severity == "stop"
+            else "Kept together wherever the study splits; under --keep-val left out of train.",
+        )
+
+
+def _label_conflicts(cohort: Cohort) -> Iterator[Finding]:
+    rows = np.flatnonzero(conflicting_rows(cohort))
+    if len(rows):
+        n_sets = len(np.unique(cohort.contents[rows]))
+        yield Finding(
+            "label-conflict",
+            "warning",
+            _files(cohort, rows),
+            len(rows),
+            f"{len(rows)} images are exact copies of an image with another label ({n_sets} sets of copies).",
+            "Left out of the study: no one can say which label is right.",
+        )
+
+
+def _exact_duplicates(cohort: Cohort) -> Iterator[Finding]:
+    _, content, counts = np.unique(cohort.contents, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(counts[content] > 1)
+    if len(rows):
+        rows = rows[np.argsort(content[rows], kind="stable")]
+        n_sets = int((counts > 1).sum())
+        yield Finding(
+            "exact-duplicate",
+            "note",
+            _files(cohort, rows),
+            len(rows) - n_sets,
+            f"{len(rows) - n_sets} images are exact copies of another ({n_sets} sets, {len(rows)} images in all).",
+            "Kept together as one patient wherever the study splits.",
+        )
+
+
+def _patients_in_two_classes(cohort: Cohort) -> Iterator[Finding]:
+    if not cohort.patients_known:
+        return
+    pairs = np.unique(np.stack([cohort.patients, cohort.labels], axis=1), axis=0)
+    patients, n_classes = np.unique(pairs[:, 0], return_counts=True)
+    mixed = patients[n_classes > 1]
+    if len(mixed):
+        rows = np.flatnonzero(np.isin(cohort.patients, mixed))
+        yield Finding(
+            "patient-in-two-classes",
+            "warning",
+            _files(cohort, rows),
+            len(mixed),
+            f"{len(mixed)} patients have images of more than one class ({len(rows)} images).",
+            "Kept on one side of every split, scored once a class. Right for two eyes, wrong for a typing error.",
+        )
+
+
+def _thin_classes(cohort: Cohort) -> Iterator[Finding]:
+    for class_, name in enumerate(cohort.classes):
+        n_patients = len(np.unique(cohort.patients[cohort.labels == class_]))
+        if n_patients < 2 * FEW_PATIENTS:
+            yield Finding(
+                "thin-class",
+                "warning",
+                (),
+                n_patients,
+                f"Class '{name}' has {n_patients} patients.",
+                "Too few to say much about it: add patients or merge the class into another.",
+            )
+
+
+def _unknown_patients(cohort: Cohort) -> Iterator[Finding]:
+    if not cohort.patients_known:
+        yield Finding(
+            "no-patient-ids",
+            "warning",
+            (),
+            len(cohort.labels),
+            "No one said which images are of one patient.",
+            "Every image counts as a patient, so intervals may be too narrow and scores too good. "
+            "Give a CSV with a patient column if a patient has several images.",
+        )
+
+
+def counts(cohort: Cohort) -> dict[str, Any]:
+    """Images and patients by part and class, as `check` prints them."""
+    parts = [part for part in ("train", "val", "test") if part in set(cohort.parts.tolist())]
+    per_part = {
+        part: {
+            name: {
+                "images": int((rows := (cohort.parts == part) & (cohort.labels == class_)).sum()),
+                "patients": len(np.unique(cohort.patients[rows])),
+            }
+            for class_, name in enumerate(cohort.classes)
+        }
+        for part in parts
+    }
+    sizes = Counter(zip(cohort.heights.tolist(), cohort.widths.tolist(), strict=True))
+    return {
+        "images": len(cohort.labels),
+        "patients": len(np.unique(cohort.patients)) if cohort.patients_known else None,
+        "parts": per_part,
+        "sizes": len(sizes),
+        "commonest_size": list(sizes.most_common(1)[0][0]),
+    }

@@ -1,0 +1,273 @@
+"""The command line: one verb a function, no logic."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import OptionError
+from .terminal import errors_spoken, print_audit, print_budget, print_json, print_plan, print_verdict
+
+app = typer.Typer(
+    name="medladder",
+    help="Which classifier can your medical images support, how sure is that, and what would more images buy?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(help="Drawn cohorts with known truth, and MedMNIST by name.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Source = Annotated[
+    str, typer.Argument(metavar="COHORT", help="Folder of class folders, CSV, npz, demo:NAME or medmnist:NAME.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+CacheFolder = Annotated[
+    Path | None, typer.Option("--cache", help="Where prepared images are kept; by default the user's cache directory.")
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(help="Working size, as 64 or 48x64; by default the smaller of 64 and the median short side."),
+]
+
+
+def main() -> None:
+    """Enter here."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"medladder {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say and exit.")] = False,
+) -> None:
+    return
+
+
+@app.command()
+def study(
+    source: Source = "demo:nodule",
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; the same folder again goes on.")] = None,
+    rungs: Annotated[str | None, typer.Option(help="Plain rungs, as prior,logistic,svm,nn,dnn (the default).")] = None,
+    rung: Annotated[
+        list[str] | None, typer.Option(help="A rung with settings, as dnn:depth=4,width=512; repeatable.")
+    ] = None,
+    sizes: Annotated[str | None, typer.Option(help="Numbers of training patients, as 50,200,all.")] = None,
+    repeats: Annotated[int, typer.Option(help="Independent redraws of subset and seed.")] = 10,
+    image_size: ImageSize = None,
+    seed: Annotated[int, typer.Option(help="What every draw is keyed by.")] = 0,
+    jobs: Annotated[int | None, typer.Option(help="Fleets at once; by default one a core.")] = None,
+    test: Annotated[str | None, typer.Option(metavar="COHORT", help="Another cohort to test on.")] = None,
+    leave_out: Annotated[str | None, typer.Option(metavar="COLUMN", help="Leave out each value in turn.")] = None,
+    keep_val: Annotated[bool, typer.Option("--keep-val", help="Keep the val part for choosing only.")] = False,
+    margin: Annotated[float, typer.Option(help="A difference in AUROC that does not matter.")] = 0.02,
+    accept: Annotated[list[str] | None, typer.Option(metavar="KIND", help="Go on in spite of this finding.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable files.")] = False,
+    pictures: Annotated[bool, typer.Option(help="Keep a few example images for the report.")] = True,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
+    cache: CacheFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Climb the ladder on a cohort: audit, split, fit, weigh, report."""
+    with errors_spoken(as_json=as_json):
+        wishes: dict[str, Any] = {
+            "sizes": _listed(sizes),
+            "repeats": repeats,
+            "seed": seed,
+            "leave_out": leave_out,
+            "keep_val": keep_val,
+            "margin": margin,
+            "accept": tuple(accept or ()),
+            "strict": strict,
+        }
+        named = (*(_listed(rungs) or ()), *(rung or ()))
+        if named:
+            wishes["rungs"] = named
+        cohort = _read(source, image_size, cache, test)
+        if plan:
+            _show_plan(cohort, wishes, jobs, as_json=as_json)
+        else:
+            _run(cohort, out, wishes, jobs, cache, pictures=pictures, as_json=as_json)
+
+
+def _show_plan(cohort: Any, wishes: dict[str, Any], jobs: int | None, *, as_json: bool) -> None:
+    from .cost import study_seconds
+    from .planning import Wishes, plan_study
+
+    planned = plan_study(cohort, Wishes.of(**wishes))
+    n_fits = sum(len(key.repeats) for key in planned.plan.fleets())
+    seconds = study_seconds(planned.plan, jobs)
+    if as_json:
+        print_json({"plan": planned.plan.to_json(), "fits": n_fits, "expected_seconds": round(seconds)})
+    else:
+        print_plan(planned, n_fits, seconds)
+
+
+def _run(
+    cohort: Any,
+    out: Path | None,
+    wishes: dict[str, Any],
+    jobs: int | None,
+    cache: Path | None,
+    *,
+    pictures: bool,
+    as_json: bool,
+) -> None:
+    from .evidence.weighing import weigh
+    from .progress import Terminal
+    from .report.page import write_report
+    from .study import run_study
+
+    if out is None:
+        raise OptionError(found="No --out.", needed="A folder for the study.", do="Add --out RUN.")
+    progress = Terminal()
+    for file, reason in cohort.unreadable.items():
+        progress.say(f"left out: {file}: {reason}")
+    try:
+        folder = run_study(cohort, out, jobs=jobs, cache=cache, pictures=pictures, progress=progress, **wishes)
+    except KeyboardInterrupt:
+        progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
+        raise typer.Exit(130) from None
+    evidence = weigh(folder).to_json()
+    page = write_report(folder)
+    if as_json:
+        print_json({"run": str(folder.path), "report": str(page), "evidence": evidence})
+    else:
+        print_verdict(evidence, str(page))
+
+
+@app.command()
+def check(source: Source, strict: bool = False, cache: CacheFolder = None, as_json: AsJson = False) -> None:
+    """Audit a cohort: counts, unreadable files, copies, label conflicts, patients on both sides."""
+    from .audit import audit, counts
+
+    with errors_spoken(as_json=as_json):
+        cohort = _read(source, None, cache, None)
+        findings = audit(cohort)
+        counted = counts(cohort)
+        if as_json:
+            print_json({"findings": [finding.to_json() for finding in findings], "counts": counted})
+        else:
+            print_audit(cohort, counted, findings)
+        if strict and any(finding.severity != "note" for finding in findings):
+            raise typer.Exit(2)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a study.")], as_json: AsJson = False
+) -> None:
+    """Weigh and draw again, from the study's files alone."""
+    from .evidence.weighing import weigh
+    from .record.folder import StudyFolder
+    from .report.page import write_report
+
+    with errors_spoken(as_json=as_json):
+        folder = StudyFolder(run)
+        evidence = weigh(folder).to_json()
+        page = write_report(folder)
+        if as_json:
+            print_json({"report": str(page)})
+        else:
+            print_verdict(evidence, str(page))
+
+
+@app.command()
+def budget(
+    image: Annotated[str, typer.Option(metavar="HxW[xC]", help="Size of an image.")],
+    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, as 512,128,32.")],
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 2,
+    batch: Annotated[int, typer.Option(help="Images a training step.")] = 64,
+    as_json: AsJson = False,
+) -> None:
+    """Parameters and cost of a network, before training."""
+    from .architecture import budget as count
+    from .architecture import parse_image_shape, parse_widths
+
+    with errors_spoken(as_json=as_json):
+        counted = count(parse_image_shape(image), parse_widths(hidden), classes, batch)
+        if as_json:
+            print_json(asdict(counted))
+        else:
+            print_budget(counted)
+
+
+@data.command("list")
+def list_data(as_json: AsJson = False) -> None:
+    """Name the drawn cohorts and the MedMNIST sets."""
+    from .medmnist import RELEASES
+    from .phantoms import known
+
+    if as_json:
+        drawn = [{"name": p.name, "about": p.sentence, "classes": p.classes, "patients": p.n_patients} for p in known()]
+        print_json({"drawn": drawn, "medmnist": [{"name": r.name, "classes": r.classes} for r in RELEASES.values()]})
+        return
+    for phantom in known():
+        print(f"demo:{phantom.name:<18} {phantom.sentence}")
+    for release in RELEASES.values():
+        print(f"medmnist:{release.name:<14} {', '.join(release.classes)}")
+
+
+@data.command("make")
+def make_data(
+    name: Annotated[str, typer.Argument(help="nodule, atrophy or cells.")],
+    out: Annotated[Path, typer.Option(help="A new folder for PNG files and labels.csv.")],
+    patients: Annotated[int | None, typer.Option(help="How many patients to draw.")] = None,
+    seed: Annotated[int, typer.Option(help="What every picture is keyed by.")] = 0,
+    size: Annotated[int | None, typer.Option(help="Side of an image in pixels.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a cohort with known truth and write it as a folder with a CSV."""
+    from .drawing import write_drawn
+    from .progress import Terminal
+
+    with errors_spoken(as_json=as_json):
+        manifest, n_images = write_drawn(name, out, n_patients=patients, seed=seed, size=size, progress=Terminal())
+        if as_json:
+            print_json({"manifest": str(manifest), "images": n_images})
+        else:
+            print(f"{n_images} images. Next: medladder study {manifest} --out RUN")
+
+
+@data.command("fetch")
+def fetch_data(
+    name: Annotated[str, typer.Argument(help="A MedMNIST set, as breastmnist.")],
+    cache: CacheFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a MedMNIST set once and verify its checksum."""
+    from .images.cache import cache_root
+    from .medmnist import fetch
+
+    with errors_spoken(as_json=as_json):
+        path, release = fetch(name.removeprefix("medmnist:"), cache_root(cache))
+        if as_json:
+            print_json({"file": str(path), "md5": release.md5})
+        else:
+            print(f"{path}. Next: medladder study medmnist:{release.name} --out RUN")
+
+
+def _listed(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _read(source: str, image_size: str | None, cache: Path | None, test: str | None) -> Any:
+    from .cohort import join_test, read_cohort
+    from .images.prepare import parse_size
+    from .progress import Terminal
+
+    size = None if image_size is None else parse_size(image_size)
+    cohort = read_cohort(source, image_size=size, cache=cache, progress=Terminal())
+    if test is None:
+        return cohort
+    other = read_cohort(test, image_size=cohort.preparation.size, cache=cache, progress=Terminal())
+    return join_test(cohort, other, cache=cache)

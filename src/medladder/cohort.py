@@ -1,0 +1,336 @@
+"""A cohort: images, classes, patients and covariates, read from a folder, a CSV, an npz or a name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, Shaped, UInt
+
+from .archive import read_archive
+from .errors import CohortError, unknown_name
+from .images.cache import PreparedImages, cache_root, cached_folder, key_of
+from .images.decoding import prepare_arrays, prepare_files
+from .images.prepare import Preparation
+from .manifest import Manifest, read_csv, read_folder
+from .medmnist import fetch
+from .progress import QUIET, Progress
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Images of patients, each of one class; row i of every field is image i.
+
+    `images` has the axes of docs/architecture.md and stays on disk (memory-mapped) at `store`; `patients` are
+    numbered in cohort order and are the images themselves where no one said whose they are (`patients_known`).
+    `parts` are train, val or test. `files` are for the audit only. `unreadable` maps files that were left out
+    to the reason.
+    """
+
+    name: str
+    images: UInt[np.ndarray, "image ..."]
+    store: Path
+    labels: Int[np.ndarray, " image"]
+    classes: tuple[str, ...]
+    patients: Int[np.ndarray, " image"]
+    patients_known: bool
+    parts: Shaped[np.ndarray, " image"]
+    contents: Shaped[np.ndarray, " image"]
+    files: tuple[str, ...]
+    heights: Int[np.ndarray, " image"]
+    widths: Int[np.ndarray, " image"]
+    bit_depth: int
+    preparation: Preparation
+    columns: Mapping[str, Shaped[np.ndarray, " image"]] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    n_unlabelled: int = 0
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {n}" for name, n in zip(self.classes, np.bincount(self.labels), strict=True))
+        whose = f" of {len(np.unique(self.patients))} patients" if self.patients_known else ""
+        return f"Cohort({self.name!r}: {len(self.labels)} images{whose}; {counts})"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{n}</td></tr>"
+            for name, n in zip(self.classes, np.bincount(self.labels), strict=True)
+        )
+        size = "×".join(map(str, self.preparation.size))
+        head = f"<b>{escape(self.name)}</b>, working size {size}"
+        return f"{head}<table><tr><th>class</th><th>images</th></tr>{rows}</table>"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the cohort is, whatever its path: contents, labels, patients, parts and columns."""
+        digest = hashlib.blake2b(digest_size=16)
+        columns = {name: self.columns[name].tolist() for name in sorted(self.columns)}
+        for part in (self.classes, self.labels.tolist(), self.patients.tolist(), self.parts.tolist(), columns):
+            digest.update(json.dumps(part).encode("utf-8"))
+        digest.update("".join(self.contents.tolist()).encode("ascii"))
+        return digest.hexdigest()
+
+    def column(self, name: str) -> Shaped[np.ndarray, " image"]:
+        """One further column of the manifest.
+
+        Raises
+        ------
+        OptionError
+            No such column.
+        """
+        if name not in self.columns:
+            raise unknown_name("column", name, sorted(self.columns) or ["(none: only a CSV has further columns)"])
+        return self.columns[name]
+
+
+def read_cohort(
+    source: str | Path,
+    *,
+    image_size: tuple[int, ...] | None = None,
+    cache: Path | None = None,
+    progress: Progress = QUIET,
+) -> Cohort:
+    """Read a cohort and bring its images to one working size, decoded once into the cache.
+
+    `source` is a folder of class folders, a CSV, an npz, `demo:NAME` or `medmnist:NAME`. `image_size` is (row,
+    column), or (slice, row, column) for volumes; by default the smaller of 64 and the median short side.
+
+    Raises
+    ------
+    CohortError
+        The source is missing or cannot make a cohort of two classes or more.
+    StudyError
+        The cache directory is full or cannot be written.
+    """
+    root = cache_root(cache)
+    text = str(source)
+    if text.startswith("demo:"):
+        cohort = _read_drawn(text.removeprefix("demo:"), image_size, root)
+    elif text.startswith("medmnist:"):
+        path, release = fetch(text.removeprefix("medmnist:"), root)
+        cohort = _read_npz(path, image_size, root, release.classes)
+    else:
+        cohort = _read_path(Path(source), image_size, root, progress)
+    _check_classes(cohort)
+    return cohort
+
+
+def join_test(cohort: Cohort, other: Cohort, *, cache: Path | None = None) -> Cohort:
+    """Test on another cohort: all of `cohort` becomes the pool, all of `other` the test part.
+
+    Patients of the two are taken to be different people, since ids of two collections do not share a key; exact copies
+    of one image are still found by the audit.
+
+    Raises
+    ------
+    CohortError
+        The classes differ, `cohort` has a test part already, or the images do not fit together.
+    """
+    if (cohort.parts == "test").any():
+        raise CohortError(
+            found=f"--test {other.name}, but '{cohort.name}' has a test part of its own.",
+            needed="One way of testing.",
+            do="Drop --test, or give a manifest without the split column.",
+        )
+    if set(cohort.classes) != set(other.classes) or cohort.images.shape[1:] != other.images.shape[1:]:
+        raise CohortError(
+            found=f"'{cohort.name}' has the classes {', '.join(cohort.classes)} at {cohort.images.shape[1:]}, "
+            f"'{other.name}' {', '.join(other.classes)} at {other.images.shape[1:]}.",
+            needed="The same class names, and both grey or both in colour.",
+            do="Rename the classes of one, or convert its images.",
+        )
+    at = np.array([cohort.classes.index(name) for name in other.classes])
+    pair = (cohort, other)
+
+    def join(entry: Path) -> None:
+        is_deep = max(one.bit_depth for one in pair) == 16
+        widened = [_at_depth(one.images, is_deep=is_deep) for one in pair]
+        np.save(entry / "pixels.npy", np.concatenate(widened))
+
+    key = key_of("joined", *(one.store.parent.name for one in pair))
+    store = cached_folder(cache_root(cache), "images", key, join) / "pixels.npy"
+    shared = [name for name in cohort.columns if name in other.columns]
+    return replace(
+        cohort,
+        name=f"{cohort.name} tested on {other.name}",
+        images=np.load(store, mmap_mode="r", allow_pickle=False),
+        store=store,
+        labels=np.concatenate([cohort.labels, at[other.labels]]),
+        patients=np.concatenate([cohort.patients, cohort.patients.max() + 1 + other.patients]),
+        patients_known=cohort.patients_known and other.patients_known,
+        parts=np.concatenate([np.full(len(cohort.labels), "train"), np.full(len(other.labels), "test")]),
+        contents=np.concatenate([cohort.contents, other.contents]),
+        files=tuple(f"{one.name}/{file}" for one in pair for file in one.files),
+        heights=np.concatenate([cohort.heights, other.heights]),
+        widths=np.concatenate([cohort.widths, other.widths]),
+        bit_depth=max(one.bit_depth for one in pair),
+        columns={name: np.concatenate([one.columns[name] for one in pair]) for name in shared},
+        unreadable={f"{one.name}/{file}": why for one in pair for file, why in one.unreadable.items()},
+        n_unlabelled=cohort.n_unlabelled + other.n_unlabelled,
+    )
+
+
+def _at_depth(images: UInt[np.ndarray, "image ..."], *, is_deep: bool) -> UInt[np.ndarray, "image ..."]:
+    return images * np.uint16(257) if is_deep and images.dtype == np.uint8 else images
+
+
+def _read_path(path: Path, size: tuple[int, ...] | None, root: Path, progress: Progress) -> Cohort:
+    suffix = path.suffix.lower()
+    try:
+        if path.is_dir():
+            return _read_files(path.resolve().name, read_folder(path), size, root, progress)
+        if path.is_file() and suffix == ".csv":
+            return _read_files(_name_of_csv(path), read_csv(path), size, root, progress)
+        if path.is_file() and suffix == ".npz":
+            return _read_npz(path, size, root, None)
+    except PermissionError as error:
+        raise CohortError(
+            found=f"{path} may not be read.", needed="Permission to read it.", do="Ask whoever owns it, or copy it."
+        ) from error
+    found = f"{path} is a file of another kind." if path.exists() else f"{path} is not there."
+    raise CohortError(
+        found=found,
+        needed="A folder of class folders, a .csv, an .npz, demo:NAME or medmnist:NAME.",
+        do="Check the path; 'medladder data list' shows the names.",
+    )
+
+
+def _name_of_csv(path: Path) -> str:
+    """The folder says more than «labels» does."""
+    return path.resolve().parent.name if path.stem.lower() in ("labels", "manifest", "index") else path.stem
+
+
+def _read_files(name: str, manifest: Manifest, size: tuple[int, ...] | None, root: Path, progress: Progress) -> Cohort:
+    prepared = prepare_files(manifest.folder, manifest.names, size=size, root=root, progress=progress)
+    at = prepared.positions
+    classes, labels = _classes(manifest.labels)
+    return _cohort(
+        name,
+        prepared,
+        labels=labels[at],
+        classes=classes,
+        patients=None if manifest.patients is None else np.array(manifest.patients)[at],
+        parts=np.array(manifest.parts)[at],
+        files=tuple(manifest.names[i] for i in at),
+        columns={name: _typed(np.array(values)[at]) for name, values in manifest.columns.items()},
+        unreadable={manifest.names[i]: reason for i, reason in prepared.unreadable.items()},
+        n_unlabelled=manifest.n_unlabelled,
+    )
+
+
+def _read_npz(path: Path, size: tuple[int, ...] | None, root: Path, names: Sequence[str] | None) -> Cohort:
+    archive = read_archive(path)
+    status = path.stat()
+    key = repr((path.name, status.st_size, status.st_mtime_ns))
+    prepared = prepare_arrays(archive.images, size=size, key=key, root=root)
+    present = np.unique(archive.labels)
+    named = names is not None and present.max() < len(names) and present.min() >= 0
+    classes = tuple(names[i] if names is not None and named else str(i) for i in present.tolist())
+    return _cohort(
+        path.stem,
+        prepared,
+        labels=np.searchsorted(present, archive.labels),
+        classes=classes,
+        patients=None,
+        parts=np.array(archive.parts),
+        files=tuple(f"{path.name}[{i}]" for i in range(len(archive.labels))),
+    )
+
+
+def _read_drawn(name: str, size: tuple[int, ...] | None, root: Path) -> Cohort:
+    from . import phantoms
+
+    drawn = phantoms.draw(name)
+    images = drawn.images if drawn.images.ndim == 4 else drawn.images[..., None]
+    key = f"{name} {hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=16).hexdigest()}"
+    return _cohort(
+        name,
+        prepare_arrays(images, size=size, key=key, root=root),
+        labels=drawn.labels,
+        classes=drawn.classes,
+        patients=drawn.patients,
+        parts=np.array(drawn.parts),
+        files=tuple(f"{name}[{i}]" for i in range(len(drawn.labels))),
+        columns={key: _typed(np.array(values)) for key, values in drawn.covariates.items()},
+    )
+
+
+def _cohort(
+    name: str,
+    prepared: PreparedImages,
+    *,
+    labels: Int[np.ndarray, " image"],
+    classes: tuple[str, ...],
+    patients: Shaped[np.ndarray, " image"] | None,
+    parts: Shaped[np.ndarray, " image"],
+    files: tuple[str, ...],
+    columns: Mapping[str, Shaped[np.ndarray, " image"]] | None = None,
+    unreadable: Mapping[str, str] | None = None,
+    n_unlabelled: int = 0,
+) -> Cohort:
+    return Cohort(
+        name=name,
+        images=prepared.pixels,
+        store=prepared.path,
+        labels=labels.astype(np.int64),
+        classes=classes,
+        patients=np.arange(len(labels)) if patients is None else _numbered(patients),
+        patients_known=patients is not None,
+        parts=parts,
+        contents=np.array(prepared.contents),
+        files=files,
+        heights=prepared.heights,
+        widths=prepared.widths,
+        bit_depth=prepared.bit_depth,
+        preparation=prepared.preparation,
+        columns=columns or {},
+        unreadable=unreadable or {},
+        n_unlabelled=n_unlabelled,
+    )
+
+
+def _classes(texts: Sequence[str]) -> tuple[tuple[str, ...], Int[np.ndarray, " image"]]:
+    """Class names in order, whole numbers by value and not as text, and each image's class."""
+    present = sorted(set(texts), key=lambda text: (0, int(text), text) if text.isdecimal() else (1, 0, text))
+    place = {text: i for i, text in enumerate(present)}
+    return tuple(present), np.array([place[text] for text in texts], dtype=np.int64)
+
+
+def _numbered(identifiers: Shaped[np.ndarray, " image"]) -> Int[np.ndarray, " image"]:
+    """Patients by number in order of appearance, so that no identifier goes further than here."""
+    _, first, inverse = np.unique(identifiers, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]
+
+
+def _typed(values: Shaped[np.ndarray, " image"]) -> Shaped[np.ndarray, " image"]:
+    """A column as numbers where every cell is one, else as text."""
+    try:
+        return values.astype(np.float64)
+    except ValueError:
+        return values
+
+
+def _check_classes(cohort: Cohort) -> None:
+    counts = np.bincount(cohort.labels, minlength=len(cohort.classes))
+    present = [name for name, n in zip(cohort.classes, counts, strict=True) if n]
+    if len(present) < 2:
+        raise CohortError(
+            found=f"'{cohort.name}' has {len(present)} class with readable images: {', '.join(present)}.",
+            needed="Two classes or more to tell apart.",
+            do="Name the folder whose inner folders are the classes, or check the label column.",
+        )
+    if len(present) < len(cohort.classes):
+        gone = next(name for name, n in zip(cohort.classes, counts, strict=True) if not n)
+        raise CohortError(
+            found=f"None of the images of class '{gone}' can be read.",
+            needed="Readable images of every class.",
+            do="Export them again, or leave the class out.",
+        )

@@ -1,0 +1,70 @@
+"""From probabilities to a decision, chosen on patients that the deciding model had not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Decide for the class of largest `probability / weight`; with two classes and weights (1 - t, t): p ≥ t.
+
+    `rule` is «out-of-part» or, where a class is too thin to search, «prevalence».
+    """
+
+    weights: tuple[float, ...]
+    rule: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a trial's line."""
+        return {"weights": list(self.weights), "rule": self.rule}
+
+
+def choose_decision(
+    probabilities: Float[np.ndarray, "row class_"],
+    labels: Int[np.ndarray, " row"],
+    patients: Int[np.ndarray, " row"],
+    *,
+    is_thin: bool,
+) -> Decision:
+    """Weigh the classes so that each counts the same, however common it is in the training subset.
+
+    Two classes: the threshold with the best balanced accuracy on out-of-part patients (a patient's score is the mean
+    over their images), the middle of the best stretch where several are equal. More classes, or a thin one: the
+    prevalence, which is the same rule if probabilities are calibrated. Rows that were never held out are NaN and
+    are not used.
+    """
+    n_classes = probabilities.shape[1]
+    prevalence = np.bincount(labels, minlength=n_classes) / len(labels)
+    by_prevalence = Decision(tuple(np.maximum(prevalence, 1e-6).tolist()), "prevalence")
+    seen = ~np.isnan(probabilities).any(axis=1)
+    if is_thin or n_classes > 2 or len(np.unique(labels[seen])) < 2:
+        return by_prevalence
+    unit_of_row = np.unique(np.stack([patients[seen], labels[seen]], axis=1), axis=0, return_inverse=True)
+    units, place = unit_of_row[0], unit_of_row[1].reshape(-1)
+    scores = np.bincount(place, probabilities[seen, 1]) / np.bincount(place)
+    threshold = best_threshold(scores, units[:, 1] == 1)
+    return Decision((1.0 - threshold, threshold), "out-of-part")
+
+
+def best_threshold(scores: Float[np.ndarray, " unit"], is_positive: np.ndarray) -> float:
+    """The threshold (score ≥ it is positive) with the best balanced accuracy, within (0, 1).
+
+    Example
+    -------
+    >>> best_threshold(np.array([0.1, 0.2, 0.6, 0.9]), np.array([False, False, True, True]))
+    0.4
+    """
+    values = np.unique(scores)
+    # Between two scores that follow each other every threshold decides alike: the middle stands for all.
+    candidates = np.concatenate([[values[0] / 2], (values[1:] + values[:-1]) / 2, [(values[-1] + 1) / 2]])
+    positives, negatives = np.sort(scores[is_positive]), np.sort(scores[~is_positive])
+    sensitivity = 1 - np.searchsorted(positives, candidates) / len(positives)
+    specificity = np.searchsorted(negatives, candidates) / len(negatives)
+    balanced = sensitivity + specificity
+    best = candidates[np.isclose(balanced, balanced.max())]
+    return float(np.clip(best[(len(best) - 1) // 2], 1e-6, 1 - 1e-6))

@@ -1,0 +1,126 @@
+"""Runs fleets on this machine: one process a slot, one thread a process, a dead worker costs its own fleet only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for_handles
+from types import TracebackType
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """In place of a result: the worker was ended from outside, most often for want of memory."""
+
+    reason: str = "The worker process ended without a word, most often because memory ran out."
+
+
+class LocalEngine(Generic[Item, Result]):
+    """Slots that each own one worker process; used as a context manager.
+
+    `jobs` of 1 runs everything in this process.
+    """
+
+    def __init__(self, jobs: int | None = None) -> None:
+        self.jobs = jobs if jobs is not None else (os.cpu_count() or 1)
+        self._slots: list[ProcessPoolExecutor] = []
+
+    def __enter__(self) -> LocalEngine[Item, Result]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for slot in self._slots:
+            _end(slot)
+
+    def run(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | WorkerDied]]:
+        """Do the work on every item, handing out results as they come; an exception in the work is raised here."""
+        if self.jobs == 1:
+            with one_thread():
+                for item in items:
+                    yield item, work(item)
+            return
+        waiting = deque(items)
+        while len(self._slots) < min(self.jobs, len(items)):
+            self._slots.append(_new_slot())
+        running: dict[Future[Result], tuple[Item, int]] = {}
+        free = list(range(len(self._slots)))
+        while waiting or running:
+            while waiting and free:
+                place, item = free.pop(), waiting.popleft()
+                running[self._slots[place].submit(work, item)] = (item, place)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                item, place = running.pop(future)
+                free.append(place)
+                try:
+                    yield item, future.result()
+                except BrokenProcessPool:
+                    _end(self._slots[place])
+                    self._slots[place] = _new_slot()
+                    yield item, WorkerDied()
+
+
+def _new_slot() -> ProcessPoolExecutor:
+    # Spawned, not forked: torch's threads do not survive a fork, and this is what macOS and Windows do.
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin_worker)
+
+
+def _end(slot: ProcessPoolExecutor) -> None:
+    processes = list((slot._processes or {}).values())
+    slot.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join()
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the main process, end when it is gone, and keep to one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    _for_life.enter_context(one_thread())
+
+
+_for_life = ExitStack()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_handles([parent.sentinel])
+        os._exit(1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for linear algebra and torch while this holds.
+
+    Measured: two one-thread processes scale 1.98 times, while two threads a process fight over the cores
+    (docs/LOG.md).
+    """
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)

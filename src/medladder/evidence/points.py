@@ -1,0 +1,178 @@
+"""One rung at one size: all its metrics, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .intervals import (
+    Interval,
+    auroc_interval,
+    joined_interval,
+    mean_interval,
+    proportion_interval,
+    quantile,
+)
+from .metrics import FoldMeasure, Measure, average, brier_terms, macro_auroc, mean_over_units
+from .scores import FoldScores
+from .variance import Variance, training_spread, variance_of
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Every metric of one rung at one size; `auroc` is None where no fold holds all classes.
+
+    `is_constant`: no trial told any two units apart, so its ROC is the diagonal whatever the patients.
+    """
+
+    auroc: Measure | None
+    accuracy: Measure
+    brier: Measure
+    recalls: tuple[Measure, ...]
+    balanced_accuracy: Measure
+    counts: tuple[int, ...]
+    is_constant: bool
+
+
+@dataclass(frozen=True)
+class Point:
+    """One rung at one size; sensitivity and specificity are None with more than two classes."""
+
+    n_train: int
+    repeats: int
+    failed: int
+    overlap: float
+    holds: str
+    auroc: Interval | None
+    balanced_accuracy: Interval
+    accuracy: Interval
+    sensitivity: Interval | None
+    specificity: Interval | None
+    brier: Interval
+    recall: Mapping[str, Interval]
+
+    def to_json(self) -> dict[str, Any]:
+        """The point as evidence.json holds it."""
+        metrics = ("auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "brier")
+        found = {name: getattr(self, name) for name in metrics}
+        return {
+            "n_train": self.n_train,
+            "repeats": self.repeats,
+            "failed": self.failed,
+            "overlap": self.overlap,
+            "holds": self.holds,
+            **{name: None if interval is None else interval.to_json() for name, interval in found.items()},
+            "recall": {name: interval.to_json() for name, interval in self.recall.items()},
+        }
+
+
+def measure_folds(folds: Sequence[FoldScores]) -> Measures:
+    """Every metric of the finished trials of one rung at one size."""
+    n_classes = folds[0].probabilities.shape[2]
+    truth = np.concatenate([fold.truth for fold in folds])
+    counts = tuple(int((truth == k).sum()) for k in range(n_classes))
+    whole = [fold for fold in folds if len(np.unique(fold.truth)) == n_classes]
+    recalls = tuple(_recall(folds, k) for k in range(n_classes) if counts[k])
+    return Measures(
+        auroc=_measure(whole, lambda fold: macro_auroc(fold.probabilities, fold.truth)) if whole else None,
+        accuracy=_measure(folds, lambda fold: mean_over_units(fold.decided == fold.truth, _all(fold))),
+        brier=_measure(
+            folds, lambda fold: mean_over_units(brier_terms(fold.probabilities, fold.truth), _all(fold))
+        ),
+        recalls=recalls,
+        balanced_accuracy=average(recalls),
+        counts=counts,
+        is_constant=all(bool((np.ptp(fold.probabilities, axis=1) == 0).all()) for fold in folds),
+    )
+
+
+Scored = tuple[np.ndarray, np.ndarray]
+
+
+def _measure(folds: Sequence[FoldScores], score: Callable[[FoldScores], Scored]) -> Measure:
+    return Measure(tuple(_part(fold, *score(fold), weight=len(fold.truth)) for fold in folds))
+
+
+def _recall(folds: Sequence[FoldScores], k: int) -> Measure:
+    """Recall of one class; a fold weighs as many patients of that class as it holds."""
+    held = [fold for fold in folds if (fold.truth == k).any()]
+    parts = []
+    for fold in held:
+        counted = fold.truth == k
+        parts.append(_part(fold, *mean_over_units(fold.decided == k, counted), weight=int(counted.sum())))
+    return Measure(tuple(parts))
+
+
+def _all(fold: FoldScores) -> np.ndarray:
+    return np.ones(len(fold.truth), dtype=bool)
+
+
+def _part(fold: FoldScores, values: np.ndarray, influence: np.ndarray, *, weight: float) -> FoldMeasure:
+    return FoldMeasure(
+        fold.fold, weight, fold.repeats, fold.overlap, values, influence, fold.truth, fold.patients
+    )
+
+
+def weigh_metrics(by_size: Mapping[int, Measures], shared: Mapping[int, np.ndarray]) -> dict[int, dict[str, Any]]:
+    """Intervals of every metric at every size; the training part is pooled over the sizes."""
+    names = ("auroc", "accuracy", "brier", "balanced_accuracy")
+    variances = {name: _variances({n: getattr(m, name) for n, m in by_size.items()}, shared) for name in names}
+    n_recalls = len(next(iter(by_size.values())).recalls)
+    of_recall = [_variances({n: m.recalls[k] for n, m in by_size.items()}, shared) for k in range(n_recalls)]
+    return {
+        n: _intervals(m, {name: variances[name].get(n) for name in names}, [found[n] for found in of_recall])
+        for n, m in by_size.items()
+    }
+
+
+def _variances(
+    measures: Mapping[int, Measure | None], shared: Mapping[int, np.ndarray]
+) -> dict[int, Variance]:
+    known = {n: measure for n, measure in measures.items() if measure is not None}
+    spread = training_spread(known)
+    return {n: variance_of(measure, n, spread, shared[n]) for n, measure in known.items()}
+
+
+def _intervals(
+    measures: Measures, variances: Mapping[str, Variance | None], of_recall: Sequence[Variance]
+) -> dict[str, Any]:
+    n = sum(measures.counts)
+    counts = [count for count in measures.counts if count]
+    balanced = variances["balanced_accuracy"]
+    accuracy, brier = variances["accuracy"], variances["brier"]
+    assert balanced is not None and accuracy is not None and brier is not None
+    recalls = [
+        proportion_interval(measure.estimate, count, found, confidence=CONFIDENCE)
+        for measure, count, found in zip(measures.recalls, counts, of_recall, strict=True)
+    ]
+    tested = [
+        proportion_interval(
+            measure.estimate, count, Variance(found.patient, found.patient_dof), confidence=CONFIDENCE
+        )
+        for measure, count, found in zip(measures.recalls, counts, of_recall, strict=True)
+    ]
+    t = quantile(balanced.dof, CONFIDENCE)
+    top = 1.0 if len(measures.counts) == 2 else 2.0
+    return {
+        "auroc": _auroc(measures, variances["auroc"]),
+        "balanced_accuracy": joined_interval(tested, balanced.training, t),
+        "accuracy": proportion_interval(measures.accuracy.estimate, n, accuracy, confidence=CONFIDENCE),
+        "brier": mean_interval(measures.brier.estimate, n, top, brier, confidence=CONFIDENCE),
+        "recalls": recalls,
+    }
+
+
+def _auroc(measures: Measures, variance: Variance | None) -> Interval | None:
+    if measures.auroc is None or variance is None:
+        return None
+    estimate = measures.auroc.estimate
+    if measures.is_constant:
+        # All patients tie: the area is one half on any patients and after any training, so nothing is uncertain.
+        return Interval(estimate, estimate, estimate)
+    fewest = min(measures.counts)
+    return auroc_interval(estimate, fewest, sum(measures.counts) - fewest, variance, confidence=CONFIDENCE)

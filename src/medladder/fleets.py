@@ -1,0 +1,76 @@
+"""One fleet as a task that a worker can do: arrays in, probabilities out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.base import BaseEstimator
+
+from . import rungs
+from .errors import FitError
+from .record.plan import FleetKey
+from .rungs.draws import Draw, fit_many
+
+
+@dataclass(frozen=True, eq=False)
+class FleetTask:
+    """What a worker is sent: no path but that of the prepared array, no patient, no split."""
+
+    key: FleetKey
+    spec: rungs.RungSpec
+    seen: Path
+    labels: Int[np.ndarray, " image"]
+    draws: tuple[Draw, ...]
+    test_rows: Int[np.ndarray, " row"]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedTrial:
+    """What comes back of one draw: probabilities over all classes, or the reason for their absence."""
+
+    fit_seconds: float
+    test_proba: Float[np.ndarray, "row class_"] | None = None
+    out_of_part_proba: Float[np.ndarray, "row class_"] | None = None
+    n_parameters: int | None = None
+    chosen: dict[str, Any] | None = None
+    reason: str | None = None
+
+
+def fit_fleet(task: FleetTask) -> list[FittedTrial]:
+    """Fit every draw of a fleet and predict its test images; seconds are the fleet's, shared evenly."""
+    images = np.load(task.seen, mmap_mode="r", allow_pickle=False)
+    n_classes = int(task.labels.max()) + 1
+    began = time.perf_counter()
+    fitted = fit_many(rungs.build(task.spec), images, task.labels, task.draws)
+    seconds = (time.perf_counter() - began) / len(task.draws)
+    test_images = images[task.test_rows]
+    return [_trial(one, test_images, n_classes, seconds) for one in fitted]
+
+
+def _trial(fitted: BaseEstimator | FitError, test_images: np.ndarray, n_classes: int, seconds: float) -> FittedTrial:
+    if isinstance(fitted, FitError):
+        return FittedTrial(seconds, reason=str(fitted))
+    test_proba = _over_all_classes(fitted.predict_proba(test_images), fitted.classes_, n_classes)
+    if not np.isfinite(test_proba).all():
+        return FittedTrial(seconds, reason="The fitted model gives probabilities that are not numbers.")
+    return FittedTrial(
+        fit_seconds=seconds,
+        test_proba=test_proba,
+        out_of_part_proba=_over_all_classes(fitted.out_of_part_proba_, fitted.classes_, n_classes),
+        n_parameters=int(fitted.n_parameters_),
+        chosen=fitted.chosen_,
+    )
+
+
+def _over_all_classes(
+    proba: Float[np.ndarray, "row known"], known: Int[np.ndarray, " known"], n_classes: int
+) -> Float[np.ndarray, "row class_"]:
+    """Give a class that the subset lacked probability 0."""
+    whole = np.zeros((len(proba), n_classes))
+    whole[:, known] = proba
+    return whole

@@ -1,0 +1,298 @@
+"""From a cohort and a person's wishes to a plan: everything decided before the first rung is fitted."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from . import __version__, rungs
+from .audit import Finding, audit, conflicting_rows, refuse_unmendable
+from .cohort import Cohort
+from .errors import CohortError, OptionError, unknown_name
+from .record.cohort import CohortRecord
+from .record.plan import FleetKey, Plan, PlannedRung
+from .rungs.draws import Draw
+from .splits import (
+    FEW_PATIENTS,
+    Pool,
+    TestFolds,
+    default_sizes,
+    draw_seed,
+    folds_by_column,
+    groups_of,
+    own_test_part,
+    parse_sizes,
+    parts_for_choosing,
+    stratified_folds,
+)
+
+DEFAULT_RUNGS = ("prior", "logistic", "svm", "nn", "dnn")
+REPEATS_A_FLEET = 5
+"""Repeats trained together: small enough to fill two cores at the largest size, where most of the time goes."""
+
+_LEFT_OUT, _CHOOSING_ONLY, _POOL_ONLY = -3, -2, -1
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person may ask of a study; the command line's options of the same names."""
+
+    rungs: Sequence[str] = DEFAULT_RUNGS
+    sizes: Sequence[str] | None = None
+    repeats: int = 10
+    seed: int = 0
+    leave_out: str | None = None
+    keep_val: bool = False
+    margin: float = 0.02
+    accept: Sequence[str] = ()
+    strict: bool = False
+
+    @classmethod
+    def of(cls, **wishes: Any) -> Wishes:
+        """Wishes by name; raises OptionError for an unknown name."""
+        known = [field.name for field in fields(cls)]
+        for name in wishes:
+            if name not in known:
+                raise unknown_name("option", name, known)
+        return cls(**wishes)
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("repeats", self.repeats, 1, 1000),
+            ("seed", self.seed, 0, 2**32 - 1),
+            ("margin", self.margin, 0, 0.5),
+        ):
+            if not low <= value <= high:
+                raise OptionError(
+                    found=f"--{name} {value}.", needed=f"A number from {low} to {high}.", do=f"Change --{name}."
+                )
+
+
+@dataclass(frozen=True)
+class PlannedStudy:
+    """A plan and all that is needed to run it; `pools[k]` is the pool of fold k."""
+
+    cohort: Cohort
+    plan: Plan
+    record: CohortRecord
+    findings: tuple[Finding, ...]
+    pools: tuple[Pool, ...]
+
+    def draws(self, key: FleetKey) -> list[Draw]:
+        """What each repeat of a fleet may see."""
+        return [self._draw(key.n_train, key.fold, repeat) for repeat in key.repeats]
+
+    def test_rows(self, fold: int) -> Int[np.ndarray, " row"]:
+        """The images that one fold tests."""
+        return np.flatnonzero(self.record.test_fold == fold)
+
+    def _draw(self, n_train: int, fold: int, repeat: int) -> Draw:
+        record, plan = self.record, self.plan
+        rows = self.pools[fold].subset(n_train, repeat)
+        seed = draw_seed(plan.seed, fold, repeat)
+        chosen_on = np.flatnonzero(record.test_fold == _CHOOSING_ONLY)
+        if len(chosen_on):
+            parts = np.concatenate([np.full(len(rows), -1), np.zeros(len(chosen_on), dtype=np.int64)])
+            is_thin = _thinnest(record.labels[chosen_on], record.patients[chosen_on]) < FEW_PATIENTS
+            return Draw(np.concatenate([rows, chosen_on]), parts, seed, is_thin)
+        parts, is_thin = parts_for_choosing(
+            record.labels[rows],
+            record.patients[rows],
+            record.groups[rows],
+            seed=plan.seed,
+            fold=fold,
+            repeat=repeat,
+        )
+        return Draw(rows, parts, seed, is_thin)
+
+
+def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
+    """Audit, split and plan; nothing is fitted and nothing is written.
+
+    Raises
+    ------
+    CohortError
+        The audit found what a study cannot mend, or a part lacks a class.
+    OptionError
+        A wish that is unknown, out of range or without effect here.
+    """
+    findings = tuple(audit(cohort))
+    refuse_unmendable(list(findings), tuple(wishes.accept))
+    if wishes.strict and (bad := [f for f in findings if f.kind == "unreadable"]):
+        raise CohortError(
+            found=bad[0].message, needed="With --strict every file readable.", do="Mend them, or drop --strict."
+        )
+    specs = _parse_rungs(wishes.rungs)
+    groups = groups_of(cohort.patients, cohort.contents)
+    folds = _test_folds(cohort, groups, wishes)
+    _check_parts(cohort, folds)
+    record = _record(cohort, groups, folds, findings)
+    pools = tuple(
+        Pool(
+            rows=np.flatnonzero((folds.of_image != fold) & (folds.of_image >= _POOL_ONLY)),
+            patients=cohort.patients,
+            labels=cohort.labels,
+            seed=wishes.seed,
+            fold=fold,
+            repeats_a_round=wishes.repeats,
+        )
+        for fold in range(len(folds.names))
+    )
+    smallest = min(pools, key=lambda pool: pool.n_patients)
+    share = _thinnest(cohort.labels[smallest.rows], cohort.patients[smallest.rows]) / smallest.n_patients
+    n_classes = len(cohort.classes)
+    plan = Plan(
+        cohort={"name": cohort.name, "fingerprint": cohort.fingerprint},
+        rungs=tuple(_planned(spec, cohort.images.shape[1:], n_classes) for spec in specs),
+        sizes=default_sizes(smallest.n_patients, share)
+        if wishes.sizes is None
+        else parse_sizes(wishes.sizes, smallest.n_patients),
+        repeats=wishes.repeats,
+        repeat_blocks=blocks(0, wishes.repeats),
+        round=wishes.repeats,
+        folds=folds.names,
+        split=folds.how,
+        leave_out=wishes.leave_out,
+        keep_val=wishes.keep_val,
+        seed=wishes.seed,
+        image={"shape": list(cohort.images.shape[1:]), "preparation": cohort.preparation.to_json()},
+        margin=wishes.margin,
+        accept=tuple(wishes.accept),
+        versions=_versions(),
+    )
+    return PlannedStudy(cohort, plan, record, findings, pools)
+
+
+def blocks(first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """Cut repeats into the blocks that are trained together.
+
+    Example
+    -------
+    >>> blocks(0, 12)
+    ((0, 5), (5, 10), (10, 12))
+    """
+    return tuple((at, min(at + REPEATS_A_FLEET, last)) for at in range(first, last, REPEATS_A_FLEET))
+
+
+def _parse_rungs(texts: Sequence[str]) -> list[rungs.RungSpec]:
+    specs = [rungs.parse_rung(text) for text in texts]
+    names = [spec.rung for spec in specs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice or not names:
+        raise OptionError(
+            found=f"Rung '{twice.pop()}' is named twice." if twice else "No rung is named.",
+            needed="Each rung once, and at least one.",
+            do=f"For example --rungs {','.join(DEFAULT_RUNGS)}.",
+        )
+    return specs
+
+
+def _planned(spec: rungs.RungSpec, image_shape: tuple[int, ...], n_classes: int) -> PlannedRung:
+    return PlannedRung(
+        rung=spec.rung,
+        kind=spec.kind,
+        family=spec.family,
+        settings=dict(spec.settings),
+        layers=rungs.layers(spec, image_shape, n_classes),
+    )
+
+
+def _test_folds(cohort: Cohort, groups: Int[np.ndarray, " image"], wishes: Wishes) -> TestFolds:
+    has_test = bool((cohort.parts == "test").any())
+    if wishes.keep_val and not (cohort.parts == "val").any():
+        raise OptionError(
+            found="--keep-val, but the cohort has no val part.", needed="A val part.", do="Drop --keep-val."
+        )
+    if wishes.keep_val and not has_test:
+        raise OptionError(
+            found="--keep-val, but the cohort has no test part of its own.",
+            needed="Both parts, as published, to leave val out of training.",
+            do="Drop --keep-val, or add --test.",
+        )
+    if has_test and wishes.leave_out:
+        raise OptionError(
+            found=f"--leave-out {wishes.leave_out}, but the cohort has a test part of its own.",
+            needed="One way of testing.",
+            do="Drop --leave-out, or give a manifest without the split column.",
+        )
+    if has_test:
+        folds = own_test_part(cohort.parts, keep_val=wishes.keep_val)
+    elif wishes.leave_out:
+        folds = folds_by_column(cohort.column(wishes.leave_out), groups, wishes.leave_out)
+    else:
+        folds = stratified_folds(cohort.labels, groups, cohort.classes, seed=wishes.seed)
+    of_image = np.where(_rows_left_out(cohort, groups, folds), _LEFT_OUT, folds.of_image)
+    return TestFolds(folds.names, of_image, folds.how)
+
+
+def _rows_left_out(cohort: Cohort, groups: Int[np.ndarray, " image"], folds: TestFolds) -> Bool[np.ndarray, " image"]:
+    """Copies with conflicting labels, and training copies of images that are for choosing only."""
+    chosen_on = np.unique(groups[folds.of_image == _CHOOSING_ONLY])
+    leaks_into_choosing = np.isin(groups, chosen_on) & (folds.of_image == _POOL_ONLY)
+    return conflicting_rows(cohort) | leaks_into_choosing
+
+
+def _check_parts(cohort: Cohort, folds: TestFolds) -> None:
+    """Every class must be learnable and, in some fold, testable."""
+    for class_, name in enumerate(cohort.classes):
+        here = cohort.labels == class_
+        n_tested = int((here & (folds.of_image >= 0)).sum())
+        n_pool = min(
+            len(np.unique(cohort.patients[here & (folds.of_image != fold) & (folds.of_image >= _POOL_ONLY)]))
+            for fold in range(len(folds.names))
+        )
+        if n_pool < 2 or n_tested < 1:
+            where = "to train on" if n_pool < 2 else "in the test part"
+            raise CohortError(
+                found=f"Class '{name}' has {n_pool if n_pool < 2 else n_tested} patients {where} ({folds.how}).",
+                needed="At least 2 to train on and 1 to test.",
+                do="Add patients, merge the class into another, leave it out, or split otherwise.",
+            )
+
+
+def _record(
+    cohort: Cohort, groups: Int[np.ndarray, " image"], folds: TestFolds, findings: Sequence[Finding]
+) -> CohortRecord:
+    kinds = ("unreadable", "unlabelled", "label-conflict")
+    return CohortRecord(
+        name=cohort.name,
+        fingerprint=cohort.fingerprint,
+        classes=cohort.classes,
+        patients_known=cohort.patients_known,
+        image={
+            "shape": list(cohort.images.shape[1:]),
+            "bit_depth": cohort.bit_depth,
+            "source_heights": _spread(cohort.heights),
+            "source_widths": _spread(cohort.widths),
+        },
+        labels=cohort.labels,
+        patients=cohort.patients,
+        groups=groups,
+        test_fold=folds.of_image,
+        excluded=tuple({"kind": f.kind, "count": f.count, "message": f.message} for f in findings if f.kind in kinds),
+        findings=tuple(finding.without_files() for finding in findings),
+    )
+
+
+def _spread(lengths: Int[np.ndarray, " image"]) -> dict[str, int]:
+    return {"low": int(lengths.min()), "median": int(np.median(lengths)), "high": int(lengths.max())}
+
+
+def _thinnest(labels: Int[np.ndarray, " row"], patients: Int[np.ndarray, " row"]) -> int:
+    return min(len(np.unique(patients[labels == class_])) for class_ in np.unique(labels))
+
+
+def _versions() -> dict[str, str]:
+    names = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pillow")
+    return {
+        "medladder": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in names},
+        "system": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,290 @@
+"""Score against number of training patients, and intervals where there is one size only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+
+from . import wording
+from .palette import FAINT, SOFT, Look
+from .svg import from_figure
+
+_LETTER = 0.58  # of the font size: the mean width of a letter in the sans-serifs of common systems
+
+
+@dataclass(frozen=True)
+class Format:
+    """One of the two shapes in which each figure is drawn: a screen or paper, and a phone."""
+
+    name: str
+    width: int
+    height: int
+    font: float
+
+
+WIDE, NARROW = Format("wide", 960, 470, 13), Format("narrow", 350, 430, 11.5)
+FORMATS = (WIDE, NARROW)
+
+
+def draw_scores(
+    evidence: dict[str, Any], sizes: Sequence[int], looks: dict[str, Look], *, label: str
+) -> dict[str, str]:
+    """AUROC against training size, a curve a rung; with one size, a dot and an interval a rung."""
+    draw = draw_curves if len(sizes) > 1 else draw_intervals
+    return {
+        shape.name: draw(evidence, sizes, looks, shape=shape, label=label, name=f"scores-{shape.name}")
+        for shape in FORMATS
+    }
+
+
+def draw_curves(
+    evidence: dict[str, Any],
+    sizes: Sequence[int],
+    looks: dict[str, Look],
+    *,
+    shape: Format,
+    label: str,
+    name: str,
+) -> str:
+    """The learning curves in one shape; a size that a rung failed at leaves a gap in its curve."""
+    recommended = evidence["verdict"]["recommended"]
+    rungs = [rung for rung in evidence["rungs"] if rung["points"]]
+    captions = {rung["rung"]: _wrap_name(rung["rung"]) for rung in rungs}
+    line_height = shape.font * 1.22
+    heights = [line_height * len(captions[rung["rung"]]) + 3 for rung in rungs]
+    right = 44 + _LETTER * shape.font * max([len(line) for lines in captions.values() for line in lines], default=0)
+    figure, axes = _start_axes(shape, right=right, height=max(shape.height, sum(heights) + 110))
+    _scale_axes(axes, rungs, sizes, shape)
+    for layer, rung in enumerate(rungs):
+        look, is_best = looks[rung["rung"]], rung["rung"] == recommended
+        if rung["family"] == "floor":
+            level = rung["points"][-1]["auroc"]["estimate"]
+            axes.axhline(level, color=look.colour, lw=0.9, dashes=look.dash, zorder=1)
+        else:
+            for run in _unbroken_runs(rung["points"], sizes):
+                _plot_run(axes, run, look, is_best=is_best, layer=3 + layer)
+    _label_curves(figure, axes, rungs, captions, heights, looks, shape, recommended)
+    return from_figure(figure, name=name, label=label)
+
+
+def draw_intervals(
+    evidence: dict[str, Any],
+    sizes: Sequence[int],
+    looks: dict[str, Look],
+    *,
+    shape: Format,
+    label: str,
+    name: str,
+) -> str:
+    """One row a rung at the only size: the estimate a dot, the interval a line, the numbers beside it."""
+    rungs = [rung for rung in evidence["rungs"] if rung["points"]]
+    captions = [_wrap_name(rung["rung"]) for rung in rungs]
+    left = 18 + _LETTER * shape.font * max([len(line) for lines in captions for line in lines], default=0)
+    row = shape.font * 1.22 * max([len(lines) for lines in captions], default=1) + 20
+    figure, axes = _start_axes(shape, left=left, right=20, height=70 + row * max(len(rungs), 1))
+    low, high = _score_range(rungs)
+    axes.set_xlim(low, high)
+    axes.set_ylim(len(rungs) - 0.5, -0.5)
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.grid(axis="x", color=FAINT, lw=0.6)
+    axes.set_xlabel(f"AUROC with its 95% interval, {wording.count(sizes[0])} training patients", color=SOFT, labelpad=8)
+    for place, (rung, lines) in enumerate(zip(rungs, captions, strict=True)):
+        look, metric = looks[rung["rung"]], rung["points"][-1]["auroc"]
+        axes.plot([metric["low"], metric["high"]], [place, place], color=look.casing or look.colour, lw=2)
+        axes.plot([metric["estimate"]], [place], **_marker(look, look.marker or "o", 8))
+        axes.annotate(
+            "\n".join(lines),
+            (0, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(-12, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            color=look.ink,
+            fontsize=shape.font,
+            weight="bold" if rung["rung"] == evidence["verdict"]["recommended"] else "normal",
+        )
+    return from_figure(figure, name=name, label=label)
+
+
+def spread_labels(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
+    """Move label centres as little as need be (least squares) so that none overlaps its neighbour.
+
+    `wanted` ascends; the answer keeps its order, and stays between `low` and `high` where the labels fit.
+
+    Example
+    -------
+    >>> spread_labels([10.0, 11.0, 40.0], [6.0, 6.0, 6.0], 0.0, 50.0)
+    [7.5, 13.5, 40.0]
+    """
+    # Less what stands below each label, «not overlapping» becomes «not falling»: pool adjacent violators.
+    offsets = [sum(heights[:i]) + heights[i] / 2 for i in range(len(heights))]
+    blocks: list[tuple[float, int]] = []
+    for place, offset in zip(wanted, offsets, strict=True):
+        mean, size = place - offset, 1
+        while blocks and blocks[-1][0] >= mean:
+            before, count = blocks.pop()
+            mean, size = (before * count + mean * size) / (count + size), count + size
+        blocks.append((mean, size))
+    highest = max(low, high - sum(heights))
+    starts = [min(max(mean, low), highest) for mean, size in blocks for _ in range(size)]
+    return [start + offset for start, offset in zip(starts, offsets, strict=True)]
+
+
+def _start_axes(
+    shape: Format, *, left: float = 46, right: float, height: float, top: float = 30, bottom: float = 46
+) -> tuple[Figure, Axes]:
+    """Axes placed in CSS pixels, with a thin line below and nothing else."""
+    figure = Figure(figsize=(shape.width / 72, height / 72), dpi=72)
+    axes = figure.add_axes(
+        (
+            left / shape.width,
+            bottom / height,
+            1 - (left + right) / shape.width,
+            1 - (top + bottom) / height,
+        )
+    )
+    axes.patch.set_visible(False)
+    for side in ("top", "left", "right"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set(color="#9aa1aa", linewidth=0.8)
+    axes.tick_params(length=0, labelsize=shape.font - 1, labelcolor=SOFT, pad=6)
+    axes.tick_params(axis="x", length=4, width=0.8, color="#9aa1aa")
+    axes.xaxis.label.set_fontsize(shape.font)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _scale_axes(axes: Axes, rungs: Sequence[dict[str, Any]], sizes: Sequence[int], shape: Format) -> None:
+    axes.set_xscale("log")
+    margin = (sizes[-1] / sizes[0]) ** 0.02
+    axes.set_xlim(sizes[0] / margin, sizes[-1] * margin)
+    axes.set_ylim(*_score_range(rungs))
+    axes.grid(axis="y", color=FAINT, lw=0.6)
+    axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    places = [axes.transData.transform((size, 0.5))[0] for size in sizes]
+    texts = [wording.count(size) for size in sizes]
+    axes.set_xticklabels(_thin_out(texts, places, shape.font))
+    axes.set_xlabel("training patients (log scale)", color=SOFT, labelpad=8)
+    axes.annotate(
+        "AUROC, bands are 95% intervals",
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(-46, 14),
+        textcoords="offset points",
+        color=SOFT,
+        fontsize=shape.font,
+    )
+
+
+def _thin_out(texts: Sequence[str], places: Sequence[float], font: float) -> list[str]:
+    """Blank the tick labels that would touch: the largest size keeps its own, then the smallest."""
+    kept: list[int] = []
+    for i in [len(texts) - 1, 0, *range(len(texts) - 2, 0, -1)]:
+        half = len(texts[i]) * font * _LETTER / 2
+        if all(abs(places[i] - places[k]) > half + len(texts[k]) * font * _LETTER / 2 + 6 for k in kept):
+            kept.append(i)
+    return [text if i in kept else "" for i, text in enumerate(texts)]
+
+
+def _score_range(rungs: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """From a little under the lowest interval to a little over the highest, to the next .02."""
+    metrics = [point["auroc"] for rung in rungs for point in rung["points"]]
+    low = min([metric["low"] for metric in metrics], default=0.5)
+    high = max([metric["high"] for metric in metrics], default=1.0)
+    return max(0.0, (low * 50 // 1) / 50 - 0.02), min(1.004, (high * 50 // 1) / 50 + 0.024)
+
+
+def _unbroken_runs(points: Sequence[dict[str, Any]], sizes: Sequence[int]) -> list[list[dict[str, Any]]]:
+    """The points, parted where the rung has none at a size of the study."""
+    at_size = {point["n_train"]: point for point in points}
+    runs: list[list[dict[str, Any]]] = [[]]
+    for size in sizes:
+        if size in at_size:
+            runs[-1].append(at_size[size])
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _plot_run(axes: Axes, run: Sequence[dict[str, Any]], look: Look, *, is_best: bool, layer: int) -> None:
+    """One unbroken stretch of a curve: band, line, markers; a lone point gets its interval as a line."""
+    n = [point["n_train"] for point in run]
+    estimate, low, high = ([point["auroc"][key] for point in run] for key in ("estimate", "low", "high"))
+    width = 2.6 if is_best else 1.7
+    if len(run) == 1:
+        axes.plot([n[0], n[0]], [low[0], high[0]], color=look.casing or look.colour, lw=1.2, zorder=layer)
+    axes.fill_between(n, low, high, color=look.colour, alpha=0.22 if look.casing else 0.1, lw=0, zorder=2)
+    if look.casing:
+        axes.plot(n, estimate, color=look.casing, lw=width + 1.6, zorder=layer, solid_capstyle="round")
+    (line,) = axes.plot(n, estimate, color=look.colour, lw=width, zorder=layer)
+    if look.dash:
+        line.set_dashes(look.dash)
+    axes.plot(n, estimate, ls="", zorder=layer, **_marker(look, look.marker, 6.5 if is_best else 5.5))
+
+
+def _marker(look: Look, marker: str, size: float) -> dict[str, Any]:
+    return {
+        "marker": marker,
+        "ms": size,
+        "mec": look.casing or look.colour,
+        "mew": 1.2,
+        "mfc": "white" if look.is_hollow else look.colour,
+    }
+
+
+def _wrap_name(rung: str) -> list[str]:
+    """A rung's name in short lines: its kind, then a setting a line."""
+    kind, _, settings = rung.partition(":")
+    return [kind, *[wording.shorten(setting, 18) for setting in settings.split(",") if setting]]
+
+
+def _label_curves(
+    figure: Figure,
+    axes: Axes,
+    rungs: Sequence[dict[str, Any]],
+    captions: dict[str, list[str]],
+    heights: Sequence[float],
+    looks: dict[str, Look],
+    shape: Format,
+    recommended: str | None,
+) -> None:
+    """Each rung's name at the right of its curve, a thin line leading there where names were moved."""
+    ends = [
+        axes.transData.transform((rung["points"][-1]["n_train"], rung["points"][-1]["auroc"]["estimate"]))
+        for rung in rungs
+    ]
+    order = sorted(range(len(rungs)), key=lambda i: float(ends[i][1]))
+    places = spread_labels([float(ends[i][1]) for i in order], [heights[i] for i in order], 4, figure.bbox.height - 4)
+    start = axes.bbox.x1 + 34
+    for i, place in zip(order, places, strict=True):
+        name = rungs[i]["rung"]
+        figure.add_artist(
+            Line2D(
+                [float(ends[i][0]) + 5, axes.bbox.x1 + 8, start - 3],
+                [float(ends[i][1]), float(ends[i][1]), place],
+                transform=None,
+                color=looks[name].casing or looks[name].colour,
+                lw=0.7,
+            )
+        )
+        for line, text in enumerate(captions[name]):
+            rise = (len(captions[name]) - 1) / 2 - line
+            figure.text(
+                start,
+                place + rise * shape.font * 1.22,
+                text,
+                transform=None,
+                va="center",
+                color=looks[name].ink if line == 0 else SOFT,
+                fontsize=shape.font if line == 0 else shape.font - 1.5,
+                weight="bold" if name == recommended and line == 0 else "normal",
+            )

@@ -1,0 +1,176 @@
+"""The page, put together: everything on it is read from the study's files."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from jaxtyping import Float
+from matplotlib import image as raster
+
+from ..record.cohort import CohortRecord
+from ..record.folder import StudyFolder
+from ..record.plan import Plan, PlannedRung
+from . import tables, wording
+from .diagrams import draw_network
+from .figures import draw_scores
+from .palette import choose_looks
+from .rerun import write_commands
+from .unrolling import describe_size, draw_unrolling
+
+GRADES = {
+    "shown": "Shown by these data",
+    "not contradicted": "Not contradicted by these data",
+    "cannot tell": "These data cannot tell",
+}
+_PICTURE_BYTES = 1_200_000  # of examples on one page, before base64: the page stays well under 3 MB
+_PICTURES_A_CLASS = 6
+
+
+def write_report(run: StudyFolder | str | os.PathLike[str]) -> Path:
+    """Draw report.html from what the study left on disk; the same files give the same bytes.
+
+    Raises
+    ------
+    StudyError
+        The folder holds no study, its evidence has not been weighed, or it cannot be written.
+    """
+    folder = run if isinstance(run, StudyFolder) else StudyFolder(run)
+    folder.write_bytes(folder.report.name, render(folder).encode("utf-8"))
+    return folder.report
+
+
+def render(folder: StudyFolder) -> str:
+    """The page as text."""
+    plan, cohort, evidence = folder.read_plan(), folder.read_cohort(), folder.read_evidence()
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("medladder.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        lstrip_blocks=True,
+    )
+    for write in (wording.score, wording.difference, wording.span, wording.count, wording.seconds):
+        environment.filters[write.__name__] = write
+    environment.globals["number_of"] = wording.number_of
+    return environment.get_template("page.html.j2").render(_gather(folder, plan, cohort, evidence))
+
+
+def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dict[str, Any]) -> dict[str, Any]:
+    """What the templates name."""
+    looks = choose_looks(evidence["rungs"])
+    sizes = sorted({point["n_train"] for rung in evidence["rungs"] for point in rung["points"]})
+    rows = tables.list_rungs(evidence, sizes[-1]) if sizes else []
+    examples = read_examples(folder.pictures, len(cohort.classes))
+    points = [point for rung in evidence["rungs"] for point in rung["points"]]
+    return {
+        "plan": plan,
+        "cohort": cohort,
+        "evidence": evidence,
+        "verdict": evidence["verdict"],
+        "grade": GRADES[evidence["verdict"]["grade"]],
+        "looks": looks,
+        "sizes": sizes,
+        "rows": rows,
+        "metrics": tables.choose_metrics(rows),
+        "scores": draw_scores(evidence, sizes, looks, label=say_scores(rows, sizes)) if sizes else None,
+        "finding": say_scores(rows, sizes),
+        "differences": tables.group_differences(evidence, plan.margin),
+        "networks": _draw_networks(plan, evidence),
+        "unrolled": _draw_unrolled(plan, cohort, evidence, examples),
+        "parts": tables.count_parts(cohort, plan.folds),
+        "examples": _embed(examples),
+        "holds_test_only": any(point["holds"] == "test patients only" for point in points),
+        "failed": sum(point["failed"] for point in points),
+        "commands": write_commands(plan),
+        "metric_titles": dict(tables.METRICS),
+    }
+
+
+def say_scores(rows: Sequence[tables.RungRow], sizes: Sequence[int]) -> str:
+    """The scores in one sentence, best first, for those who do not see the figure."""
+    scored = [(row.rung, row.point["auroc"]) for row in rows if row.point is not None]
+    scored.sort(key=lambda entry: -entry[1]["estimate"])
+    listed = "; ".join(f"{rung} {wording.estimate_with_span(auroc)}" for rung, auroc in scored)
+    return f"AUROC at {wording.count(sizes[-1])} training patients: {listed}." if scored else "No rung has a score."
+
+
+def read_examples(pictures: Path, n_classes: int) -> list[list[Path]]:
+    """The example pictures of each class, as many of each as the page has room for."""
+    found = [
+        sorted(pictures.glob(f"example-{label}-*.png"), key=lambda path: int(path.stem.rsplit("-", 1)[1]))
+        for label in range(n_classes)
+    ]
+    room = _PICTURES_A_CLASS
+    while room and sum(path.stat().st_size for paths in found for path in paths[:room]) > _PICTURE_BYTES:
+        room -= 1
+    return [paths[:room] for paths in found]
+
+
+def _embed(examples: Sequence[Sequence[Path]]) -> list[list[str]]:
+    return [[base64.b64encode(path.read_bytes()).decode("ascii") for path in paths] for paths in examples]
+
+
+def _read_picture(path: Path, *, is_colour: bool) -> Float[np.ndarray, "row column channel"]:
+    """Pixels between 0 and 1 with as many channels as the rungs see, whatever the file holds."""
+    pixels = np.asarray(raster.imread(BytesIO(path.read_bytes()), format="png"), dtype=np.float64)
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels[:, :, :3]
+    return pixels if is_colour else pixels.mean(axis=2, keepdims=True)
+
+
+def _draw_networks(plan: Plan, evidence: dict[str, Any]) -> list[dict[str, Any]]:
+    """One diagram for each rung that is a network on the unrolled image."""
+    drawn = []
+    for i, planned in enumerate(planned for planned in plan.rungs if planned.layers):
+        layers = planned.layers or []
+        costs = evidence["cost"].get(planned.rung, [])
+        drawn.append(
+            {
+                "rung": planned.rung,
+                "layers": layers,
+                "title": _name_network(layers),
+                "n_parameters": costs[-1]["n_parameters"] if costs else None,
+                "svg": draw_network(layers, name=f"network-{i}", label=_describe_network(planned)),
+            }
+        )
+    return drawn
+
+
+def _name_network(layers: Sequence[int]) -> str:
+    if len(layers) == 2:
+        return "one neuron" if layers[-1] == 1 else f"{layers[-1]} neurons, one a class"
+    return "one hidden layer" if len(layers) == 3 else f"{len(layers) - 2} hidden layers"
+
+
+def _describe_network(planned: PlannedRung) -> str:
+    nodes = ", then ".join(wording.count(layer) for layer in planned.layers or [])
+    return f"The network of {planned.rung}, {_name_network(planned.layers or [])}: {nodes} nodes from input to output."
+
+
+def _draw_unrolled(
+    plan: Plan, cohort: CohortRecord, evidence: dict[str, Any], examples: Sequence[Sequence[Path]]
+) -> dict[str, Any] | None:
+    """A network deep enough to show depth, if there is one, with the first example entering it."""
+    networks = [planned for planned in plan.rungs if planned.layers]
+    if not networks:
+        return None
+    chosen = max(networks, key=lambda planned: min(len(planned.layers or []), 5))
+    layers, shape = chosen.layers or [], cohort.image["shape"]
+    paths = [path for paths in examples for path in paths]
+    size = describe_size(shape, layers[0])
+    outputs = [f"P({evidence['positive']})"] if layers[-1] == 1 else list(cohort.classes)
+    label = f"One image unrolled row by row into {size} input nodes of {chosen.rung}."
+    is_colour = len(shape) == 3 and shape[-1] > 1
+    picture = _read_picture(paths[0], is_colour=is_colour) if paths else None
+    return {
+        "size": size,
+        "rung": chosen.rung,
+        "inputs": layers[0],
+        "has_picture": picture is not None,
+        "drawings": draw_unrolling(layers, shape, picture, outputs=outputs, label=label),
+    }

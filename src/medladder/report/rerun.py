@@ -1,0 +1,39 @@
+"""The commands that run the study again, without a path of this machine."""
+
+from __future__ import annotations
+
+import shlex
+
+from ..record.plan import Plan, PlannedRung
+
+
+def write_commands(plan: Plan) -> list[str]:
+    """One command; two where repeats were added later, since repeats are drawn in the rounds they came in."""
+    if plan.repeats == plan.round:
+        return [_write_command(plan, plan.repeats)]
+    return [_write_command(plan, plan.round), _write_command(plan, plan.repeats)]
+
+
+def _write_command(plan: Plan, repeats: int) -> str:
+    words = ["medladder", "study", "COHORT", "--out", "RUN", *_name_rungs(plan.rungs)]
+    words += ["--sizes", ",".join(str(size) for size in plan.sizes), "--repeats", str(repeats)]
+    words += ["--image-size", _write_size(plan.image["shape"])]
+    words += ["--seed", str(plan.seed), "--margin", f"{plan.margin:g}"]
+    words += ["--leave-out", plan.leave_out] if plan.leave_out else []
+    words += ["--keep-val"] if plan.keep_val else []
+    for kind in plan.accept:
+        words += ["--accept", kind]
+    return shlex.join(words)
+
+
+def _name_rungs(rungs: tuple[PlannedRung, ...]) -> list[str]:
+    """Plain rungs in one list; where one has settings each is named by itself, which keeps their order."""
+    if not any(":" in planned.rung for planned in rungs):
+        return ["--rungs", ",".join(planned.rung for planned in rungs)]
+    return [word for planned in rungs for word in ("--rung", planned.rung)]
+
+
+def _write_size(shape: list[int]) -> str:
+    """The sides of an image, one number where they are alike; channels are no side."""
+    sides = [str(side) for side in (shape if len(shape) == 2 else shape[:-1])]
+    return sides[0] if len(set(sides)) == 1 else "x".join(sides)

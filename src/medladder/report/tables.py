@@ -1,0 +1,149 @@
+"""What the page's tables hold, taken from the evidence and the cohort as they stand; nothing is computed but counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from ..record.cohort import CohortRecord
+
+METRICS = (
+    ("auroc", "AUROC"),
+    ("balanced_accuracy", "Balanced accuracy"),
+    ("accuracy", "Accuracy"),
+    ("sensitivity", "Sensitivity"),
+    ("specificity", "Specificity"),
+    ("brier", "Brier score"),
+)
+
+
+@dataclass(frozen=True)
+class RungRow:
+    """One rung at the largest size; `point` is None where every trial of it failed."""
+
+    rung: str
+    family: str
+    point: dict[str, Any] | None
+    n_parameters: float | None
+    fit_seconds: float | None
+    is_recommended: bool
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """One paired difference; places run from 0 to 100 along the strip it is drawn on."""
+
+    rung: str
+    against: str
+    difference: dict[str, Any]
+    low: float
+    middle: float
+    high: float
+
+
+@dataclass(frozen=True)
+class DifferenceTable:
+    """Differences in one metric at one size, with the places of nought and of the margin on their strips."""
+
+    metric: str
+    n_train: int
+    is_simultaneous: bool
+    rows: list[DifferenceRow]
+    zero: float
+    margin_low: float
+    margin_high: float
+
+
+@dataclass(frozen=True)
+class PartCounts:
+    """Images and patients of each class in one part of the cohort."""
+
+    part: str
+    images: list[int]
+    patients: list[int]
+    all_patients: int
+
+
+def list_rungs(evidence: dict[str, Any], largest: int) -> list[RungRow]:
+    """A row a rung, in the order in which the rungs were named."""
+    rows = []
+    for rung in evidence["rungs"]:
+        name = rung["rung"]
+        costs = [cost for cost in evidence["cost"].get(name, []) if cost["n_train"] == largest]
+        points = [point for point in rung["points"] if point["n_train"] == largest]
+        rows.append(
+            RungRow(
+                name,
+                rung["family"],
+                points[0] if points else None,
+                costs[0]["n_parameters"] if costs else None,
+                costs[0]["fit_seconds"] if costs else None,
+                name == evidence["verdict"]["recommended"],
+            )
+        )
+    return rows
+
+
+def choose_metrics(rows: Sequence[RungRow]) -> list[tuple[str, str]]:
+    """The metrics that some rung has: sensitivity and specificity are for two classes only."""
+    return [(key, title) for key, title in METRICS if any(row.point is not None and row.point[key] for row in rows)]
+
+
+def group_differences(evidence: dict[str, Any], margin: float) -> list[DifferenceTable]:
+    """Comparisons by metric, size and kind of interval; the simultaneous ones first."""
+    groups: dict[tuple[bool, str, int], list[dict[str, Any]]] = {}
+    for comparison in evidence["comparisons"]:
+        key = (not comparison["simultaneous"], comparison["metric"], comparison["n_train"])
+        groups.setdefault(key, []).append(comparison)
+    return [
+        _lay_out(metric, n_train, not is_single, groups[is_single, metric, n_train], margin)
+        for is_single, metric, n_train in sorted(groups, key=lambda key: key[0])
+    ]
+
+
+def _lay_out(
+    metric: str, n_train: int, is_simultaneous: bool, comparisons: Sequence[dict[str, Any]], margin: float
+) -> DifferenceTable:
+    """Set the differences of one group on one scale, symmetric about nought."""
+    ends = [abs(comparison["difference"][key]) for comparison in comparisons for key in ("low", "high")]
+    reach = 1.06 * max([*ends, margin, 1e-6])
+
+    def place(value: float) -> float:
+        return 50 + 50 * value / reach
+
+    rows = [
+        DifferenceRow(
+            comparison["rung"],
+            comparison["against"],
+            comparison["difference"],
+            *(place(comparison["difference"][key]) for key in ("low", "estimate", "high")),
+        )
+        for comparison in comparisons
+    ]
+    return DifferenceTable(metric, n_train, is_simultaneous, rows, place(0), place(-margin), place(margin))
+
+
+def count_parts(cohort: CohortRecord, folds: Sequence[str]) -> list[PartCounts]:
+    """Images and patients per class in the pool, in the test part, and among those for choosing only."""
+    tested = "Test" if len(folds) == 1 else f"Tested, each in one of {len(folds)} folds"
+    pool = "Training pool" if len(folds) == 1 else "Training pool of every fold"
+    masks = (
+        (pool, cohort.test_fold == -1),
+        (tested, cohort.test_fold >= 0),
+        ("For choosing only", cohort.test_fold == -2),
+    )
+    return [_count_part(cohort, part, mask) for part, mask in masks if mask.any()]
+
+
+def _count_part(cohort: CohortRecord, part: str, mask: Bool[np.ndarray, " image"]) -> PartCounts:
+    by_class = [mask & (cohort.labels == label) for label in range(len(cohort.classes))]
+    return PartCounts(
+        part,
+        [int(rows.sum()) for rows in by_class],
+        [len(np.unique(cohort.patients[rows])) for rows in by_class],
+        len(np.unique(cohort.patients[mask])),
+    )

@@ -1,0 +1,100 @@
+"""Numbers as the page writes them: three digits for a score, a sign for a difference, commas in counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ABSENT = "–"
+_MINUS = "\N{MINUS SIGN}"
+
+
+def score(value: float) -> str:
+    """A score between 0 and 1.
+
+    Example
+    -------
+    >>> score(0.9564)
+    '0.956'
+    """
+    return f"{value:.3f}"
+
+
+def difference(value: float) -> str:
+    """A signed difference of scores; what rounds to nothing has no sign.
+
+    Example
+    -------
+    >>> difference(0.0214), difference(-0.0214), difference(-0.0001)
+    ('+0.021', '−0.021', '0.000')
+    """
+    text = f"{value:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", _MINUS)
+
+
+def span(metric: dict[str, Any], *, signed: bool = False) -> str:
+    """The two ends of an interval.
+
+    Example
+    -------
+    >>> span({"estimate": 0.91, "low": 0.88, "high": 0.93})
+    '0.880 to 0.930'
+    """
+    write = difference if signed else score
+    return f"{write(metric['low'])} to {write(metric['high'])}"
+
+
+def estimate_with_span(metric: dict[str, Any]) -> str:
+    """An estimate and its interval in one line.
+
+    Example
+    -------
+    >>> estimate_with_span({"estimate": 0.91, "low": 0.88, "high": 0.93})
+    '0.910 (0.880 to 0.930)'
+    """
+    return f"{score(metric['estimate'])} ({span(metric)})"
+
+
+def count(value: float) -> str:
+    """A whole number with its thousands apart.
+
+    Example
+    -------
+    >>> count(50176)
+    '50,176'
+    """
+    return f"{round(value):,}"
+
+
+def seconds(value: float) -> str:
+    """Seconds to two or three digits.
+
+    Example
+    -------
+    >>> seconds(0.0312), seconds(4.26), seconds(1234.5)
+    ('0.031', '4.3', '1,234')
+    """
+    if value < 0.0995:
+        return f"{value:.2g}" if value >= 0.001 else "<0.001"
+    return f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
+
+
+def number_of(value: int, one: str, many: str | None = None) -> str:
+    """A count with its noun.
+
+    Example
+    -------
+    >>> number_of(1, "class", "classes"), number_of(1200, "image")
+    ('1 class', '1,200 images')
+    """
+    return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def shorten(text: str, length: int) -> str:
+    """At most `length` characters, the cut marked.
+
+    Example
+    -------
+    >>> shorten("adenocarcinoma in situ", 12)
+    'adenocarcin…'
+    """
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

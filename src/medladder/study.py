@@ -1,0 +1,286 @@
+"""A study: plan, fleets, record; the same folder again goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import rungs
+from .cohort import Cohort
+from .cost import expected_seconds
+from .decision import choose_decision
+from .engine import LocalEngine, WorkerDied
+from .errors import OptionError, StudyError
+from .fleets import FittedTrial, FleetTask, fit_fleet
+from .images.pictures import to_png
+from .planning import PlannedStudy, Wishes, blocks, plan_study
+from .progress import QUIET, Progress
+from .record.folder import FleetPredictions, StudyFolder
+from .record.lock import only_writer
+from .record.plan import FleetKey, Plan
+from .record.trials import Trial
+from .rungs.draws import Draw, may_learn
+from .views import views_of
+
+PICTURES_A_CLASS = 6
+
+
+def run_study(
+    cohort: Cohort,
+    out: str | Path,
+    *,
+    jobs: int | None = None,
+    cache: Path | None = None,
+    pictures: bool = True,
+    progress: Progress = QUIET,
+    **wishes: Any,
+) -> StudyFolder:
+    """Run a study into `out`, or go on with the one that stands there.
+
+    `wishes` are the fields of `planning.Wishes`. A trial that fails is recorded with its reason and the study goes on.
+
+    Raises
+    ------
+    CohortError
+        The audit found what a study cannot mend.
+    OptionError
+        A wish that is unknown, out of range or without effect.
+    StudyError
+        The folder holds another study, is in use, or its disk is full; what was recorded stays whole.
+    """
+    if jobs is not None and jobs < 1:
+        raise OptionError(found=f"--jobs {jobs}.", needed="1 or more.", do="Leave it out to use every core.")
+    planned = plan_study(cohort, Wishes.of(**wishes))
+    folder = StudyFolder(out)
+    _make_room(folder)
+    with only_writer(folder.path):
+        planned, done = _open(folder, planned)
+        folder.write_json("cohort.json", planned.record.to_json())
+        folder.write_json("plan.json", planned.plan.to_json())
+        if pictures:
+            _write_pictures(folder, planned)
+        missing = [key for key in planned.plan.fleets() if key.name not in done]
+        folder.log(f"{len(missing)} fleets to run, {len(done)} done before")
+        _run_fleets(folder, planned, missing, jobs=jobs, cache=cache, progress=progress)
+        folder.log("all fleets done")
+    return folder
+
+
+def _make_room(folder: StudyFolder) -> None:
+    path = folder.path
+    if path.exists() and not path.is_dir():
+        raise StudyError(found=f"{path} is a file.", needed="A folder for the study.", do="Use another --out.")
+    if path.is_dir() and not folder.is_study and any(child.name != ".lock" for child in path.iterdir()):
+        raise StudyError(
+            found=f"{path} holds other files and no study.",
+            needed="An empty or new folder, or one with a study to go on with.",
+            do="Use another --out.",
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            found=f"{path} cannot be made ({error.strerror}).",
+            needed="A folder that may be written.",
+            do="Use another --out.",
+        ) from error
+
+
+def _open(folder: StudyFolder, planned: PlannedStudy) -> tuple[PlannedStudy, set[str]]:
+    """The plan to run, joined with the one that stands in the folder, and the fleets that are whole."""
+    if not folder.is_study:
+        return planned, set()
+    before = folder.read_plan()
+    plan = _extended(folder, before, planned.plan)
+    expected = {key.name: key for key in before.fleets()}
+    trials = folder.read_trials()
+    lines = Counter(trial.fleet for trial in trials)
+    whole = {
+        name
+        for name, key in expected.items()
+        if lines[name] == len(key.repeats) and _has_predictions(folder, name, trials)
+    }
+    if any(trial.fleet not in whole for trial in trials) or _is_torn(folder):
+        folder.log("dropping lines of fleets that were not whole")
+        folder.keep_trials([trial for trial in trials if trial.fleet in whole])
+    pools = tuple(replace(pool, repeats_a_round=plan.round) for pool in planned.pools)
+    return replace(planned, plan=plan, pools=pools), whole
+
+
+def _has_predictions(folder: StudyFolder, fleet: str, trials: Sequence[Trial]) -> bool:
+    is_needed = any(trial.is_done for trial in trials if trial.fleet == fleet)
+    return not is_needed or (folder.path / "predictions" / f"{fleet}.npz").is_file()
+
+
+def _is_torn(folder: StudyFolder) -> bool:
+    journal = folder.path / "trials.jsonl"
+    content = journal.read_bytes() if journal.exists() else b""
+    return bool(content) and not content.endswith(b"\n")
+
+
+def _extended(folder: StudyFolder, before: Plan, now: Plan) -> Plan:
+    """The plan of a study that goes on: everything agrees, and rungs, sizes and repeats only grow.
+
+    Raises
+    ------
+    StudyError
+        They do not.
+    """
+    fixed = ("cohort", "seed", "image", "split", "folds", "keep_val", "margin", "protocol")
+    for name in fixed:
+        # Through JSON and back, so that tuples and lists do not differ.
+        was, wanted = (json.loads(json.dumps(plan.to_json()[name])) for plan in (before, now))
+        if was != wanted and not (name == "cohort" and was["fingerprint"] == wanted["fingerprint"]):
+            raise StudyError(
+                found=f"{folder.path} holds a study with {_in_words(name, was)}, not {_in_words(name, wanted)}.",
+                needed="The same cohort, seed, image size, split and margin to go on with a study.",
+                do="Give them as they were, or use another --out.",
+            )
+    kept: dict[str, tuple[list[Any], list[Any]]] = {
+        "rungs": ([p.rung for p in before.rungs], [p.rung for p in now.rungs]),
+        "sizes": (list(before.sizes), list(now.sizes)),
+        "repeats": (list(range(before.repeats)), list(range(now.repeats))),
+    }
+    for name, (old, new) in kept.items():
+        gone = [str(value) for value in old if value not in new]
+        if gone:
+            raise StudyError(
+                found=f"{folder.path} holds a study with the {name} {_short(old)}; this asks for {_short(new)}.",
+                needed=f"All the {name} there were; more may be added.",
+                do=f"Add {', '.join(gone[:6])} to --{name}, or use another --out.",
+            )
+    added = {name: new for name, (old, new) in kept.items() if len(new) > len(old)}
+    extended = replace(
+        now,
+        round=before.round,
+        repeat_blocks=before.repeat_blocks + blocks(before.repeats, now.repeats),
+        versions=before.versions,
+        extensions=before.extensions,
+    )
+    if not added:
+        return extended
+    summary = {name: values if name != "repeats" else [before.repeats, now.repeats] for name, values in added.items()}
+    extension = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "added": summary,
+        "after_looking": (folder.path / "evidence.json").exists(),
+        "versions": now.versions,
+    }
+    return replace(extended, extensions=(*before.extensions, extension))
+
+
+def _in_words(name: str, value: Any) -> str:
+    if name == "cohort":
+        return f"the cohort '{value['name']}' (fingerprint {value['fingerprint'][:8]})"
+    if name == "image":
+        return f"images of {'×'.join(map(str, value['shape']))}"
+    return f"{name.replace('_', ' ')} {value}"
+
+
+def _short(values: Sequence[object]) -> str:
+    return f"0 to {len(values) - 1}" if len(values) > 8 else ", ".join(map(str, values))
+
+
+def _write_pictures(folder: StudyFolder, planned: PlannedStudy) -> None:
+    """A few training images a class, at working size; test images stay unseen."""
+    rng = np.random.default_rng([planned.plan.seed, 0xEC5])
+    record = planned.record
+    for class_ in range(len(record.classes)):
+        in_pool = np.flatnonzero((record.labels == class_) & (record.test_fold == -1))
+        rows = in_pool if len(in_pool) else np.flatnonzero((record.labels == class_) & (record.test_fold >= 0))
+        for i, row in enumerate(rng.permutation(rows)[:PICTURES_A_CLASS]):
+            folder.write_bytes(f"pictures/example-{class_}-{i}.png", to_png(planned.cohort.images[row]))
+
+
+def _run_fleets(
+    folder: StudyFolder,
+    planned: PlannedStudy,
+    keys: Sequence[FleetKey],
+    *,
+    jobs: int | None,
+    cache: Path | None,
+    progress: Progress,
+) -> None:
+    if not keys:
+        return
+    specs = {planned_rung.rung: rungs.parse_rung(planned_rung.rung) for planned_rung in planned.plan.rungs}
+    cost = partial(expected_seconds, planned.plan)
+    wanted = {key.rung for key in keys}
+    seen = [spec for name, spec in specs.items() if name in wanted]
+    views = views_of(planned.cohort, seen, jobs=jobs, cache=cache, progress=progress)
+    tasks = [
+        FleetTask(
+            key,
+            specs[key.rung],
+            views[key.rung],
+            planned.record.labels,
+            tuple(planned.draws(key)),
+            planned.test_rows(key.fold),
+        )
+        for key in keys
+    ]
+    total = sum(cost(key) for key in keys)
+    with (
+        LocalEngine[FleetTask, list[FittedTrial]](jobs) as engine,
+        progress.follow("Training the ladder", total) as advance,
+    ):
+        for task, result in engine.run(fit_fleet, tasks):
+            _record_fleet(folder, planned, task, result)
+            advance(cost(task.key))
+
+
+def _record_fleet(
+    folder: StudyFolder, planned: PlannedStudy, task: FleetTask, result: list[FittedTrial] | WorkerDied
+) -> None:
+    key = task.key
+    if isinstance(result, WorkerDied):
+        result = [FittedTrial(0.0, reason=result.reason) for _ in task.draws]
+    trials = [
+        _trial(planned, key, repeat, draw, fitted)
+        for repeat, draw, fitted in zip(key.repeats, task.draws, result, strict=True)
+    ]
+    done = [(repeat, f.test_proba) for repeat, f in zip(key.repeats, result, strict=True) if f.test_proba is not None]
+    predictions = None
+    if done:
+        predictions = FleetPredictions(
+            probabilities=np.stack([proba for _, proba in done]),
+            rows=task.test_rows,
+            repeats=np.array([repeat for repeat, _ in done]),
+        )
+    folder.write_fleet(key, predictions, trials)
+    failed = [trial.reason for trial in trials if trial.reason]
+    folder.log(f"{key.name}: {len(done)} trials done" + (f", {len(failed)} failed: {failed[0]}" if failed else ""))
+
+
+def _trial(planned: PlannedStudy, key: FleetKey, repeat: int, draw: Draw, fitted: FittedTrial) -> Trial:
+    known: dict[str, Any] = {
+        "fleet": key.name,
+        "rung": key.rung,
+        "n_train": key.n_train,
+        "fold": key.fold,
+        "repeat": repeat,
+        "n_images": int(may_learn(draw.fold).sum()),
+        "overlap": round(planned.pools[key.fold].overlap(key.n_train, repeat), 6),
+        "fit_seconds": round(fitted.fit_seconds, 4),
+    }
+    if fitted.out_of_part_proba is None:
+        return Trial(status="failed", reason=fitted.reason, **known)
+    record = planned.record
+    decision = choose_decision(
+        fitted.out_of_part_proba, record.labels[draw.rows], record.patients[draw.rows], is_thin=draw.is_thin
+    )
+    return Trial(
+        status="done",
+        decision=decision.to_json(),
+        n_parameters=fitted.n_parameters,
+        chosen=fitted.chosen,
+        **known,
+    )

@@ -1,0 +1,146 @@
+"""What a person reads in the terminal: results on stdout, errors and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .architecture import Budget
+from .audit import Finding
+from .cohort import Cohort
+from .errors import InputError, MedladderError
+from .planning import PlannedStudy
+
+_SEVERITY_STYLE = {"stop": "bold red", "warning": "yellow", "note": "dim"}
+_FILES_SHOWN = 6
+
+
+@contextmanager
+def errors_spoken(*, as_json: bool) -> Iterator[None]:
+    """Turn medladder's errors into a message and the exit code that goes with them."""
+    try:
+        yield
+    except InputError as error:
+        parts = {"found": error.found, "needed": error.needed, "do": error.do}
+        if as_json:
+            print_json({"error": {"kind": type(error).__name__, **parts}})
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        for name, text in parts.items():
+            console.print(f"[bold red]{name:>7}[/]  {escape(text)}")
+        raise typer.Exit(error.exit_code) from error
+    except MedladderError as error:
+        if as_json:
+            print_json({"error": {"kind": type(error).__name__, "found": str(error)}})
+        print(f"medladder could not go on: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """One object on stdout."""
+    print(json.dumps(data, ensure_ascii=False, allow_nan=False))
+
+
+def print_verdict(evidence: dict[str, Any], report: str) -> None:
+    """The verdict's sentences, the scores at the largest size, and where the report is."""
+    console = Console(highlight=False)
+    verdict = evidence["verdict"]
+    console.print()
+    for warning in verdict["warnings"]:
+        console.print(f"[yellow]![/] {escape(warning['text'])}")
+    for sentence in verdict["sentences"]:
+        console.print(f"[bold]{escape(sentence['text'])}[/]")
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in ("rung", "patients", "AUROC", "95 % interval", "balanced accuracy"):
+        table.add_column(name, justify="left" if name == "rung" else "right", header_style="dim")
+    for rung in evidence["rungs"]:
+        if rung["points"]:
+            last = rung["points"][-1]
+            auroc, balanced = last["auroc"], last["balanced_accuracy"]
+            is_pick = rung["rung"] == verdict["recommended"]
+            table.add_row(
+                f"[bold]{escape(rung['rung'])} ◂[/]" if is_pick else escape(rung["rung"]),
+                str(last["n_train"]),
+                f"{auroc['estimate']:.3f}",
+                f"{auroc['low']:.3f}–{auroc['high']:.3f}",
+                f"{balanced['estimate']:.3f}",
+            )
+    console.print()
+    console.print(table)
+    console.print(f"\nReport: {escape(report)}", soft_wrap=True)
+
+
+def print_plan(planned: PlannedStudy, n_fits: int, seconds: float) -> None:
+    """What a study would run and about how long."""
+    plan = planned.plan
+    console = Console(highlight=False)
+    console.print(f"{escape(repr(planned.cohort))}")
+    console.print(f"test    {escape(plan.split)}")
+    console.print(f"rungs   {escape(', '.join(p.rung for p in plan.rungs))}")
+    console.print(f"sizes   {', '.join(map(str, plan.sizes))} training patients, {plan.repeats} repeats each")
+    console.print(f"fits    {n_fits:,}, about {minutes(seconds)} here")
+
+
+def minutes(seconds: float) -> str:
+    """A duration as a person says it.
+
+    Example
+    -------
+    >>> minutes(42), minutes(300), minutes(9000)
+    ('40 seconds', '5 minutes', '2.5 hours')
+    """
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def print_audit(cohort: Cohort, counted: dict[str, Any], findings: Sequence[Finding]) -> None:
+    """Counts by part and class, then each finding with a few of its files."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{escape(cohort.name)}[/]: {counted['images']} images")
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("part", header_style="dim")
+    for name in cohort.classes:
+        table.add_column(escape(name), justify="right", header_style="dim")
+    for part, per_class in counted["parts"].items():
+        shown = (
+            f"{n['images']} of {n['patients']} patients" if cohort.patients_known else str(n["images"])
+            for n in per_class.values()
+        )
+        table.add_row(part, *shown)
+    console.print(table)
+    for finding in findings:
+        console.print(f"\n[{_SEVERITY_STYLE[finding.severity]}]{finding.severity}[/] {finding.kind}")
+        console.print(f"  {escape(finding.message)}\n  {escape(finding.action)}")
+        for file in finding.files[:_FILES_SHOWN]:
+            reason = cohort.unreadable.get(file)
+            console.print(f"    {escape(file)}" + (f": {escape(reason)}" if reason else ""), style="dim")
+        if len(finding.files) > _FILES_SHOWN:
+            console.print(f"    and {len(finding.files) - _FILES_SHOWN} more (--json lists all)", style="dim")
+    if not findings:
+        console.print("\nNothing found that a study must not hide.")
+
+
+def print_budget(budget: Budget) -> None:
+    """Nodes, parameters and arithmetic, layer by layer."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in ("layer", "nodes", "parameters", "multiply-adds an image"):
+        table.add_column(name, justify="left" if name == "layer" else "right", header_style="dim")
+    for layer in budget.layers:
+        table.add_row(layer.name, f"{layer.nodes:,}", f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
+    table.add_row("[bold]all[/]", "", f"[bold]{budget.parameters:,}[/]", f"[bold]{budget.multiply_adds:,}[/]")
+    console.print(table)
+    console.print(
+        f"\n{budget.model_bytes / 1e6:.1f} MB as a model, {budget.training_bytes / 1e6:.1f} MB while training "
+        f"(Adam, batches of {budget.batch})."
+    )

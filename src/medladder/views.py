@@ -1,0 +1,87 @@
+"""What each rung sees of a cohort: the prepared images, or features that need no fitting, computed once and cached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from . import rungs
+from .cohort import Cohort
+from .engine import LocalEngine, WorkerDied
+from .errors import MedladderError
+from .images.cache import cache_root, cached_folder, key_of
+from .progress import QUIET, Progress
+
+_IMAGES_A_TASK = 128
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Consecutive images of which one worker computes the features."""
+
+    spec: rungs.RungSpec
+    store: Path
+    first: int
+    last: int
+
+
+def views_of(
+    cohort: Cohort,
+    specs: Sequence[rungs.RungSpec],
+    *,
+    jobs: int | None = None,
+    cache: Path | None = None,
+    progress: Progress = QUIET,
+) -> dict[str, Path]:
+    """The array file that each rung is fitted on.
+
+    A rung with an `extract` method is fitted on the vectors that it gives; they depend on one image each, so nothing of
+    labels or of other images is in them.
+    """
+    views = {}
+    for spec in specs:
+        if hasattr(rungs.build(spec), "extract"):
+            key = key_of("features", rungs.FEATURES_PROTOCOL, cohort.store.parent.name, spec.kind, spec.settings)
+
+            def make(entry: Path, spec: rungs.RungSpec = spec) -> None:
+                np.save(entry / "features.npy", _extracted(cohort, spec, jobs, progress))
+
+            entry = cached_folder(cache_root(cache), "features", key, make)
+            views[spec.rung] = entry / "features.npy"
+        else:
+            views[spec.rung] = cohort.store
+    return views
+
+
+def _extracted(
+    cohort: Cohort, spec: rungs.RungSpec, jobs: int | None, progress: Progress
+) -> Float[np.ndarray, "image feature"]:
+    n_images = len(cohort.labels)
+    stretches = [
+        _Stretch(spec, cohort.store, first, min(first + _IMAGES_A_TASK, n_images))
+        for first in range(0, n_images, _IMAGES_A_TASK)
+    ]
+    parts: dict[int, Float[np.ndarray, "image feature"]] = {}
+    few = n_images <= 2 * _IMAGES_A_TASK  # sooner done than a process is started
+    with (
+        LocalEngine[_Stretch, np.ndarray](1 if few else jobs) as engine,
+        progress.follow(f"Features for {spec.rung}", n_images) as advance,
+    ):
+        for stretch, result in engine.run(_extract, stretches):
+            if isinstance(result, WorkerDied):
+                raise MedladderError(f"Computing features for {spec.rung}: {result.reason}")
+            parts[stretch.first] = result
+            advance(stretch.last - stretch.first)
+    return np.concatenate([parts[stretch.first] for stretch in stretches])
+
+
+def _extract(stretch: _Stretch) -> Float[np.ndarray, "image feature"]:
+    images = np.load(stretch.store, mmap_mode="r", allow_pickle=False)
+    features: Float[np.ndarray, "image feature"] = rungs.build(stretch.spec).extract(
+        images[stretch.first : stretch.last]
+    )
+    return features

@@ -1,0 +1,53 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def skip_or_fail(reason: str) -> None:
+    """A missing prerequisite skips a test on someone's laptop and fails it in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """The path of a real data set beside the project."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            skip_or_fail(f"real data not found: {path}")
+        return path
+
+    return find
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's cache."""
+    monkeypatch.setattr(
+        "platformdirs.user_cache_dir", lambda *_args, **_kwargs: str(tmp_path_factory.getbasetemp() / "cache")
+    )
+
+
+@pytest.fixture
+def class_folders(tmp_path: Path) -> Path:
+    """Forty little pictures in two class folders that differ in brightness."""
+    rng = np.random.default_rng(5)
+    for name, level in (("clear", 90), ("effusion", 130)):
+        (tmp_path / "cohort" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.normal(level, 40, (16, 16)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "cohort" / name / f"{i:02d}.png")
+    return tmp_path / "cohort"

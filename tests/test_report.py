@@ -1,0 +1,335 @@
+"""The page: its numbers are the evidence's, it stands alone, and nothing a user names can break it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import image as raster
+from report_studies import LADDER, write_study
+
+from medladder.errors import StudyError
+from medladder.record.cohort import CohortRecord
+from medladder.record.folder import StudyFolder
+from medladder.report.page import read_examples, render, write_report
+from medladder.report.palette import choose_looks
+from medladder.report.rerun import write_commands
+from medladder.report.tables import count_parts, group_differences
+
+SECTIONS = ("verdict", "scores", "rungs", "differences", "networks", "cohort", "run", "reading")
+NASTY = "<script>alert('x')</script> & \"quoted\" $x^2$"
+TEN = (
+    "prior", "logistic", "svm", "forest", "boosting", "nn", "dnn", "dnn:depth=4,width=512",
+    "dnn:depth=12,width=512,activation=gelu,taper=0.7", "cnn",
+)  # fmt: skip
+DEEP = {
+    "dnn:depth=4,width=512": [512] * 4,
+    "dnn:depth=12,width=512,activation=gelu,taper=0.7": [512, 480, 440, 400, 300, 256, 200, 128, 100, 64, 32, 16],
+}
+SHAPES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "one size, one repeat": {"sizes": (120,), "repeats": 1},
+    "no pictures": {"pictures": 0},
+    "colour, twelve classes, five folds": {
+        "classes": tuple(f"class {i} of a long and winding name" for i in range(12)),
+        "shape": (64, 64, 3), "folds": ("1", "2", "3", "4", "5"), "n_images": 480,
+    },
+    "volumes": {"shape": (32, 64, 64, 1), "pictures": 0},
+    "ten rungs with gaps": {
+        "rungs": TEN, "hidden": DEEP, "missing": (("svm", 240), ("nn", 5232), ("dnn:depth=4,width=512", 31)),
+    },
+    "one rung": {"rungs": ("svm",)},
+    "nothing fitted": {"missing": tuple((rung, size) for rung in LADDER for size in (31, 86)), "sizes": (31, 86)},
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a browser would find: tags with attributes in order, and the text of table rows."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[str] = []
+        self._in_row = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append("")
+            self._in_row = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_row = self._in_row and tag != "tr"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_row:
+            self.rows[-1] += f" {data.strip()}"
+
+    def values(self, *names: str) -> list[str]:
+        return [attrs[name] or "" for _, attrs in self.tags for name in names if name in attrs]
+
+
+@pytest.fixture(params=SHAPES)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> StudyFolder:
+    return write_study(tmp_path / "chest", **SHAPES[request.param])
+
+
+def test_a_page_of_any_shape_stands_alone(folder: StudyFolder) -> None:
+    path = write_report(folder)
+    text = path.read_text("utf-8")
+    page = Page(text)
+    assert path == folder.report
+    assert path.stat().st_size < 3_000_000
+    assert "<script" not in text
+    assert not re.search(r"@import|url\((?!#)", text)
+    for reference in page.values("src", "href", "srcset", "action", "data"):
+        assert re.match(r"#|data:|https://doi\.org/", reference), reference
+
+
+def test_ids_are_unique_and_every_reference_within_the_page_resolves(folder: StudyFolder) -> None:
+    text = render(folder)
+    page = Page(text)
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    wanted = [value[1:] for value in page.values("href") if value.startswith("#")] + re.findall(
+        r"url\(#([^)]+)\)", text
+    )
+    assert set(wanted) <= set(ids)
+
+
+def test_two_writes_are_equal(folder: StudyFolder) -> None:
+    first = write_report(folder).read_bytes()
+    assert write_report(folder.path).read_bytes() == first
+
+
+def test_every_section_and_figure_is_there_in_order(tmp_path: Path) -> None:
+    page = Page(render(write_study(tmp_path / "chest", warnings=("Few patients.",))))
+    ids = page.values("id")
+    assert [name for name in ids if name in SECTIONS] == list(SECTIONS)
+    figures = (
+        "scores-wide",
+        "scores-narrow",
+        "network-0",
+        "network-1",
+        "network-2",
+        "unrolled-wide",
+        "unrolled-narrow",
+    )
+    assert {*figures, "warnings"} <= set(ids)
+    labels = [attrs["aria-label"] or "" for tag, attrs in page.tags if tag == "svg" and attrs.get("id") in figures]
+    assert "AUROC at 5,232 training patients: dnn 0.9" in labels[0]
+    assert "784, then 256, then 128, then 64, then 1 nodes" in labels[4]
+    assert len([tag for tag, attrs in page.tags if tag == "img" and (attrs["alt"] or "").startswith("Example")]) == 8
+
+
+def test_numbers_on_the_page_are_the_evidence(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest", classes=("a", "b", "c"))
+    evidence = folder.read_evidence()
+    point = evidence["rungs"][4]["points"][-1]
+    point["auroc"] = {"estimate": 0.91234, "low": 0.87654, "high": 0.93651}
+    point["recall"]["c"] = {"estimate": 0.71, "low": 0.6996, "high": 0.7204}
+    evidence["comparisons"][1]["difference"] = {"estimate": -0.0123, "low": -0.0316, "high": 0.0004}
+    evidence["cost"]["dnn"][-1].update(fit_seconds=12.34, n_parameters=218000)
+    folder.write_json("evidence.json", evidence)
+    rows = [" ".join(row.split()) for row in Page(render(folder)).rows]
+    assert any(row.startswith("dnn recommended 0.912 0.877 to 0.937") and row.endswith("218,000 12.3") for row in rows)
+    assert any(row.startswith("c ") and row.endswith("0.710 0.700 to 0.720") for row in rows)
+    assert "dnn svm −0.012 −0.032 to 0.000" in rows
+
+
+def test_every_estimate_of_the_evidence_stands_in_the_tables(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest", rungs=TEN, hidden=DEEP)
+    text = " ".join(Page(render(folder)).rows)
+    for rung in folder.read_evidence()["rungs"]:
+        for point in rung["points"]:
+            assert f"{point['auroc']['low']:.3f} to {point['auroc']['high']:.3f}" in text
+
+
+def test_the_verdict_says_grade_sentences_rules_and_warnings(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "chest", grade="cannot tell", sentences=("Nothing is shown.", "Ask again."), warnings=("Thin.",)
+    )
+    text = render(folder)
+    assert "These data cannot tell" in text
+    assert re.search(r'<h1 title="rule of sentence 0">Nothing is shown\.', text)
+    assert text.index("Ask again.") < text.index("Thin.") < text.index('id="scores"')
+    assert re.search(r'<li id="rule-3">rule of warning 0</li>', text)
+
+
+def test_what_a_user_names_is_escaped_everywhere(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "chest",
+        classes=("normal", NASTY),
+        sentences=(NASTY, NASTY),
+        warnings=(NASTY,),
+        findings=({"kind": "x", "severity": "note", "count": 1, "message": NASTY, "action": NASTY},),
+        excluded=({"kind": "x", "count": 1, "message": NASTY},),
+        leave_out=NASTY,
+        split=NASTY,
+    )
+    text = render(folder)
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") >= 9
+    assert not any(tag == "script" for tag, _ in Page(text).tags)
+
+
+def test_one_size_has_rows_instead_of_curves_and_says_what_one_repeat_means(tmp_path: Path) -> None:
+    text = render(write_study(tmp_path / "chest", sizes=(120,), repeats=1))
+    assert "so there is no curve" in text
+    assert "log scale" not in text
+    assert "test patients only" in text
+
+
+def test_a_rung_that_failed_at_the_largest_size_says_so(tmp_path: Path) -> None:
+    text = render(write_study(tmp_path / "chest", missing=(("nn", 5232),)))
+    assert "failed at this size" in text
+
+
+def test_sensitivity_is_for_two_classes_and_recall_for_more(tmp_path: Path) -> None:
+    two = render(write_study(tmp_path / "two"))
+    three = render(write_study(tmp_path / "three", classes=("a", "b", "c")))
+    assert "Sensitivity is for “pneumonia”" in two
+    assert "Recall of each class" not in two
+    assert "Recall of each class" in three
+    assert "Sensitivity" not in three
+
+
+def test_examples_give_way_before_the_page_grows_too_large(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest", classes=tuple("abcdefghijkl"), pictures=0)
+    rng = np.random.default_rng(0)
+    folder.pictures.mkdir()
+    for label in range(12):
+        for i in range(6):
+            raster.imsave(folder.pictures / f"example-{label}-{i}.png", rng.random((96, 96, 3)))
+    kept = [len(paths) for paths in read_examples(folder.pictures, 12)]
+    assert len(set(kept)) == 1
+    assert 1 <= kept[0] < 6
+    assert write_report(folder).stat().st_size < 3_000_000
+
+
+def test_the_page_needs_neither_torch_nor_images(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest")
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'skimage', 'sklearn', 'medladder.images', 'medladder.cohort', 'medladder.study'):\n"
+        "    sys.modules[name] = None\n"
+        "from medladder.report.page import write_report\n"
+        f"write_report({str(folder.path)!r})\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=120)
+    assert folder.report.is_file()
+
+
+def test_a_folder_without_evidence_is_refused(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest")
+    (folder.path / "evidence.json").unlink()
+    with pytest.raises(StudyError, match=r"holds no evidence\.json"):
+        write_report(folder)
+
+
+def test_the_command_runs_the_same_study(tmp_path: Path) -> None:
+    plan = write_study(tmp_path / "chest", sizes=(31, 86), shape=(28, 28)).read_plan()
+    assert write_commands(plan) == [
+        "medladder study COHORT --out RUN --rungs prior,logistic,svm,nn,dnn --sizes 31,86 --repeats 10 "
+        "--image-size 28 --seed 0 --margin 0.02"
+    ]
+
+
+def test_the_command_keeps_order_settings_and_choices(tmp_path: Path) -> None:
+    plan = write_study(
+        tmp_path / "chest", rungs=("dnn:depth=4,width=512", "prior"), sizes=(50,), shape=(28, 32, 3), repeats=12,
+        round=10, keep_val=True, accept=("shortcut",), leave_out="site of care", hidden=DEEP,
+    ).read_plan()  # fmt: skip
+    first, second = (shlex.split(command) for command in write_commands(plan))
+    assert [first[i + 1] for i, word in enumerate(first) if word == "--rung"] == ["dnn:depth=4,width=512", "prior"]
+    assert first[first.index("--image-size") + 1] == "28x32"
+    assert first[first.index("--leave-out") + 1] == "site of care"
+    assert first[first.index("--accept") + 1] == "shortcut"
+    assert "--keep-val" in first
+    assert (first[first.index("--repeats") + 1], second[second.index("--repeats") + 1]) == ("10", "12")
+
+
+def test_the_command_names_options_that_exist(tmp_path: Path) -> None:
+    from medladder import cli
+
+    plan = write_study(
+        tmp_path / "chest", rungs=("dnn:depth=4,width=512",), hidden=DEEP, keep_val=True, accept=("x",), leave_out="y"
+    ).read_plan()
+    options = [word[2:].replace("-", "_") for word in shlex.split(write_commands(plan)[0]) if word.startswith("--")]
+    assert set(options) <= set(inspect.signature(cli.study).parameters)
+
+
+def test_no_path_of_this_machine_stands_on_the_page(tmp_path: Path) -> None:
+    assert str(tmp_path) not in render(write_study(tmp_path / "chest"))
+
+
+def test_parts_count_images_and_patients_by_class() -> None:
+    # Patient 0 has an image of each class in the pool, patients 1 and 2 are tested, patient 3 is for choosing,
+    # patient 4 was left out.
+    cohort = CohortRecord(
+        "chest", "f", ("a", "b"), True, {},
+        labels=np.array([0, 1, 0, 0, 1, 0]), patients=np.array([0, 0, 1, 1, 2, 4]), groups=np.array([0, 0, 1, 1, 2, 4]),
+        test_fold=np.array([-1, -1, 0, 0, -2, -3]),
+    )  # fmt: skip
+    pool, test, choosing = count_parts(cohort, ("test",))
+    assert (pool.images, pool.patients, pool.all_patients) == ([1, 1], [1, 1], 1)
+    assert (test.images, test.patients, test.all_patients) == ([2, 0], [1, 0], 1)
+    assert (choosing.images, choosing.patients, choosing.all_patients) == ([0, 1], [0, 1], 1)
+
+
+def test_simultaneous_differences_come_first_on_a_scale_symmetric_about_nought() -> None:
+    def compare(estimate: float, *, simultaneous: bool) -> dict[str, Any]:
+        ends = {"estimate": estimate, "low": estimate - 0.01, "high": estimate + 0.01}
+        return {
+            "metric": "auroc",
+            "n_train": 9,
+            "rung": "a",
+            "against": "b",
+            "difference": ends,
+            "simultaneous": simultaneous,
+        }
+
+    comparisons = [
+        compare(0.0, simultaneous=False),
+        compare(0.04, simultaneous=True),
+        compare(-0.02, simultaneous=True),
+    ]
+    first, second = group_differences({"comparisons": comparisons}, 0.02)
+    assert (first.is_simultaneous, second.is_simultaneous) == (True, False)
+    # The furthest end is .05, and the strip reaches 6 % further: .053 is the right edge.
+    assert first.rows[0].high == pytest.approx(50 + 50 * 0.05 / 0.053)
+    assert first.rows[1].middle == pytest.approx(50 - 50 * 0.02 / 0.053)
+    assert (first.zero, first.margin_low + first.margin_high) == (50, 100)
+
+
+@given(st.lists(st.sampled_from([*TEN, "mine", "dnn:width=2", "dnn:width=3", "nn:width=9"]), unique=True, max_size=10))
+def test_no_two_rungs_of_a_figure_look_alike(names: list[str]) -> None:
+    family = {"prior": "floor", "nn": "deep", "dnn": "deep", "cnn": "deep"}
+    looks = choose_looks([{"rung": n, "family": family.get(n.split(":")[0], "conventional")} for n in names])
+    assert list(looks) == names
+    assert len({(look.dash, look.marker) for look in looks.values()}) == len(names)
+
+
+def test_a_page_is_drawn_from_weighed_evidence_as_it_comes(tmp_path: Path) -> None:
+    from drawn_studies import draw_study
+
+    from medladder.evidence.weighing import weigh
+
+    folder = draw_study(tmp_path / "drawn", repeats=3, sizes=(31, 86), n_test_patients=60)
+    weigh(folder)
+    text = render(folder)
+    evidence = json.loads((folder.path / "evidence.json").read_text("utf-8"))
+    auroc = evidence["rungs"][-1]["points"][-1]["auroc"]
+    assert f"{auroc['low']:.3f} to {auroc['high']:.3f}" in text
