@@ -77,7 +77,7 @@ def draw_study(
     `shares` are the classes' shares of the test patients (default equal). `auroc` gives a rung its truth, as a
     number or a function of n. `training_sd` is the standard deviation of a trial's delta at the smallest size; it
     shrinks as 1/sqrt(n) and repeats share it as far as their subsets overlap. `pool` counts the training patients
-    of a fold (default the largest size). `failed` names trials as (rung, n_train, repeat), in every fold.
+    of a fold (default the largest size, or the other folds' patients). `failed` names trials as (rung, n_train, repeat), in every fold.
     """
     folder = StudyFolder(path)
     cohort = _draw_cohort(
@@ -93,7 +93,8 @@ def draw_study(
     plan = _plan(rungs, sizes, repeats, folds, seed, margin, accept, extensions, len(classes))
     folder.write_json("plan.json", plan.to_json())
     folder.write_json("cohort.json", cohort.to_json())
-    overlaps = {n: _overlaps(n, max(pool or max(sizes), n), repeats) for n in sizes}
+    n_pool = pool or (max(sizes) if folds == 1 else n_test_patients * (folds - 1) // folds)
+    overlaps = {n: _overlaps(n, max(n_pool, n), repeats) for n in sizes}
     for key in plan.fleets():
         truth = (auroc or {}).get(key.rung)
         expected = truth(key.n_train) if callable(truth) else truth
@@ -163,8 +164,7 @@ def _plan(
     return Plan(
         cohort={"name": "drawn", "fingerprint": "0" * 64},
         rungs=tuple(
-            PlannedRung(rung, rung.split(":")[0], FAMILIES[rung.split(":")[0]], {}, layers.get(rung))
-            for rung in rungs
+            PlannedRung(rung, rung.split(":")[0], FAMILIES[rung.split(":")[0]], {}, layers.get(rung)) for rung in rungs
         ),
         sizes=tuple(sorted(sizes)),
         repeats=repeats,
@@ -172,6 +172,7 @@ def _plan(
         round=repeats,
         folds=("test",) if folds == 1 else tuple(f"fold {number + 1} of {folds}" for number in range(folds)),
         split="own test part" if folds == 1 else "patient-wise stratified folds",
+        leave_out=None,
         keep_val=False,
         seed=seed,
         image={
@@ -210,9 +211,7 @@ def _predict(
     n_classes = len(cohort.classes)
     if expected is None:
         frequencies = np.bincount(cohort.labels, minlength=n_classes) / len(cohort.labels)
-        return FleetPredictions(
-            np.tile(frequencies, (len(done), len(rows), 1)), rows, np.array(done, dtype=int)
-        )
+        return FleetPredictions(np.tile(frequencies, (len(done), len(rows), 1)), rows, np.array(done, dtype=int))
     delta = norm.ppf(expected)
     truth = np.eye(n_classes)[cohort.labels[rows]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import json
 import re
@@ -17,7 +18,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image as raster
-from report_studies import LADDER, write_study
 
 from medladder.errors import StudyError
 from medladder.record.cohort import CohortRecord
@@ -26,6 +26,7 @@ from medladder.report.page import read_examples, render, write_report
 from medladder.report.palette import choose_looks
 from medladder.report.rerun import write_commands
 from medladder.report.tables import count_parts, group_differences
+from report_studies import LADDER, write_study
 
 SECTIONS = ("verdict", "scores", "rungs", "differences", "networks", "cohort", "run", "reading")
 NASTY = "<script>alert('x')</script> & \"quoted\" $x^2$"
@@ -144,8 +145,8 @@ def test_numbers_on_the_page_are_the_evidence(tmp_path: Path) -> None:
     evidence["cost"]["dnn"][-1].update(fit_seconds=12.34, n_parameters=218000)
     folder.write_json("evidence.json", evidence)
     rows = [" ".join(row.split()) for row in Page(render(folder)).rows]
-    assert any(row.startswith("dnn recommended 0.912 0.877 to 0.937") and row.endswith("218,000 12.3") for row in rows)
-    assert any(row.startswith("c ") and row.endswith("0.710 0.700 to 0.720") for row in rows)
+    assert any(row.startswith("dnn recommended 0.912 0.877–0.937") and row.endswith("218,000 12.3") for row in rows)
+    assert any(row.startswith("c ") and row.endswith("0.710 0.700–0.720") for row in rows)
     assert "dnn svm −0.012 −0.032 to 0.000" in rows
 
 
@@ -154,7 +155,7 @@ def test_every_estimate_of_the_evidence_stands_in_the_tables(tmp_path: Path) -> 
     text = " ".join(Page(render(folder)).rows)
     for rung in folder.read_evidence()["rungs"]:
         for point in rung["points"]:
-            assert f"{point['auroc']['low']:.3f} to {point['auroc']['high']:.3f}" in text
+            assert f"{point['auroc']['low']:.3f}–{point['auroc']['high']:.3f}" in text
 
 
 def test_the_verdict_says_grade_sentences_rules_and_warnings(tmp_path: Path) -> None:
@@ -192,9 +193,22 @@ def test_one_size_has_rows_instead_of_curves_and_says_what_one_repeat_means(tmp_
     assert "test patients only" in text
 
 
-def test_a_rung_that_failed_at_the_largest_size_says_so(tmp_path: Path) -> None:
+def test_a_rung_without_a_score_at_the_size_compared_says_so(tmp_path: Path) -> None:
     text = render(write_study(tmp_path / "chest", missing=(("nn", 5232),)))
-    assert "failed at this size" in text
+    assert "The rungs at 5,232" in text
+    assert "no score at this size" in text
+
+
+def test_the_table_is_at_the_size_that_the_verdict_compares(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest", missing=(("nn", 5232), ("dnn", 5232)))
+    evidence = folder.read_evidence()
+    for comparison in evidence["comparisons"]:
+        comparison["n_train"] = 1870
+    folder.write_json("evidence.json", evidence)
+    text = render(folder)
+    assert "The rungs at 1,870" in text
+    assert "This is the largest size that all compared rungs share." in text
+    assert "no score at this size" not in text
 
 
 def test_sensitivity_is_for_two_classes_and_recall_for_more(tmp_path: Path) -> None:
@@ -271,6 +285,23 @@ def test_the_command_names_options_that_exist(tmp_path: Path) -> None:
     assert set(options) <= set(inspect.signature(cli.study).parameters)
 
 
+def test_the_command_on_the_page_is_the_command(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest", leave_out="site of care")
+    block = re.search(r"<pre>(.*?)</pre>", render(folder), flags=re.DOTALL)
+    assert block is not None
+    assert html.unescape(re.sub(r"<[^>]+>", "", block[1])) == write_commands(folder.read_plan())[0]
+
+
+def test_images_are_the_unit_where_patients_are_not(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest", patients_known=False, sentences=("Nothing is shown.",))
+    folder.write_json("evidence.json", folder.read_evidence() | {"unit": "image"})
+    text = render(folder)
+    assert "Score against number of training images" in text
+    assert "training images (log scale)" in text
+    assert "each image counts as a patient" in text
+    assert "training patients" not in text
+
+
 def test_no_path_of_this_machine_stands_on_the_page(tmp_path: Path) -> None:
     assert str(tmp_path) not in render(write_study(tmp_path / "chest"))
 
@@ -306,12 +337,24 @@ def test_simultaneous_differences_come_first_on_a_scale_symmetric_about_nought()
         compare(0.04, simultaneous=True),
         compare(-0.02, simultaneous=True),
     ]
-    first, second = group_differences({"comparisons": comparisons}, 0.02)
+    first, second = group_differences({"rungs": [], "comparisons": comparisons}, 0.02)
     assert (first.is_simultaneous, second.is_simultaneous) == (True, False)
     # The furthest end is .05, and the strip reaches 6 % further: .053 is the right edge.
     assert first.rows[0].high == pytest.approx(50 + 50 * 0.05 / 0.053)
     assert first.rows[1].middle == pytest.approx(50 - 50 * 0.02 / 0.053)
     assert (first.zero, first.margin_low + first.margin_high) == (50, 100)
+
+
+def test_differences_to_the_floor_do_not_set_the_scale_of_the_others() -> None:
+    floor = {"rung": "prior", "family": "floor"}
+    large, small = {"estimate": 0.4, "low": 0.3, "high": 0.5}, {"estimate": 0.0, "low": -0.04, "high": 0.04}
+    comparisons = [
+        {"metric": "auroc", "n_train": 9, "rung": "a", "against": against, "difference": ends, "simultaneous": True}
+        for against, ends in (("prior", large), ("b", small))
+    ]
+    others, to_floor = group_differences({"rungs": [floor], "comparisons": comparisons}, 0.02)
+    assert (others.is_to_floor, to_floor.is_to_floor) == (False, True)
+    assert others.rows[0].high == pytest.approx(50 + 50 / 1.06)
 
 
 @given(st.lists(st.sampled_from([*TEN, "mine", "dnn:width=2", "dnn:width=3", "nn:width=9"]), unique=True, max_size=10))
@@ -324,7 +367,6 @@ def test_no_two_rungs_of_a_figure_look_alike(names: list[str]) -> None:
 
 def test_a_page_is_drawn_from_weighed_evidence_as_it_comes(tmp_path: Path) -> None:
     from drawn_studies import draw_study
-
     from medladder.evidence.weighing import weigh
 
     folder = draw_study(tmp_path / "drawn", repeats=3, sizes=(31, 86), n_test_patients=60)
@@ -332,4 +374,4 @@ def test_a_page_is_drawn_from_weighed_evidence_as_it_comes(tmp_path: Path) -> No
     text = render(folder)
     evidence = json.loads((folder.path / "evidence.json").read_text("utf-8"))
     auroc = evidence["rungs"][-1]["points"][-1]["auroc"]
-    assert f"{auroc['low']:.3f} to {auroc['high']:.3f}" in text
+    assert f"{auroc['low']:.3f}–{auroc['high']:.3f}" in text

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_studies import write_study
-from test_report import DEEP, NASTY, TEN
 
 from medladder.report.page import write_report
+from report_studies import write_study
+from test_report import DEEP, NASTY, TEN
 
 STUDIES: dict[str, dict[str, Any]] = {
     "five rungs": {"warnings": ("Every interval may be too narrow.",)},
@@ -89,7 +89,8 @@ def test_the_verdict_is_the_largest_thing_on_the_first_screen(browser: Any, repo
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(report.as_uri())
     sizes = page.evaluate(
-        "[...document.querySelectorAll('h1, h2, h3, p, li, td, th')].map(e => [e.tagName, parseFloat(getComputedStyle(e).fontSize)])"
+        "[...document.querySelectorAll('h1, h2, h3, p, li, td, th')]"
+        ".map(e => [e.tagName, parseFloat(getComputedStyle(e).fontSize)])"
     )
     largest = max(size for _, size in sizes)
     assert [tag for tag, size in sizes if size == largest] == ["H1"]

@@ -62,9 +62,10 @@ def best_threshold(scores: Float[np.ndarray, " unit"], is_positive: np.ndarray) 
     values = np.unique(scores)
     # Between two scores that follow each other every threshold decides alike: the middle stands for all.
     candidates = np.concatenate([[values[0] / 2], (values[1:] + values[:-1]) / 2, [(values[-1] + 1) / 2]])
+    candidates = np.clip(candidates, 1e-6, 1 - 1e-6)
     positives, negatives = np.sort(scores[is_positive]), np.sort(scores[~is_positive])
     sensitivity = 1 - np.searchsorted(positives, candidates) / len(positives)
     specificity = np.searchsorted(negatives, candidates) / len(negatives)
     balanced = sensitivity + specificity
     best = candidates[np.isclose(balanced, balanced.max())]
-    return float(np.clip(best[(len(best) - 1) // 2], 1e-6, 1 - 1e-6))
+    return float(best[(len(best) - 1) // 2])

@@ -232,10 +232,17 @@ def _test_folds(cohort: Cohort, groups: Int[np.ndarray, " image"], wishes: Wishe
 
 
 def _rows_left_out(cohort: Cohort, groups: Int[np.ndarray, " image"], folds: TestFolds) -> Bool[np.ndarray, " image"]:
-    """Copies with conflicting labels, and training copies of images that are for choosing only."""
-    chosen_on = np.unique(groups[folds.of_image == _CHOOSING_ONLY])
-    leaks_into_choosing = np.isin(groups, chosen_on) & (folds.of_image == _POOL_ONLY)
-    return conflicting_rows(cohort) | leaks_into_choosing
+    """Copies with conflicting labels, and pool images of a group that is also tested or is for choosing only.
+
+    In folds that medladder made no group is on both sides, so only a split that came with the cohort loses images here.
+    """
+    left_out = conflicting_rows(cohort)
+    if (folds.of_image < 0).any():
+        held_apart = np.unique(groups[(folds.of_image >= 0) & ~left_out])
+        left_out |= (folds.of_image < 0) & np.isin(groups, held_apart)
+        chosen_on = np.unique(groups[(folds.of_image == _CHOOSING_ONLY) & ~left_out])
+        left_out |= (folds.of_image == _POOL_ONLY) & np.isin(groups, chosen_on)
+    return left_out
 
 
 def _check_parts(cohort: Cohort, folds: TestFolds) -> None:

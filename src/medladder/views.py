@@ -15,6 +15,7 @@ from .engine import LocalEngine, WorkerDied
 from .errors import MedladderError
 from .images.cache import cache_root, cached_folder, key_of
 from .progress import QUIET, Progress
+from .rungs.features import FEATURES_PROTOCOL
 
 _IMAGES_A_TASK = 128
 
@@ -45,7 +46,7 @@ def views_of(
     views = {}
     for spec in specs:
         if hasattr(rungs.build(spec), "extract"):
-            key = key_of("features", rungs.FEATURES_PROTOCOL, cohort.store.parent.name, spec.kind, spec.settings)
+            key = key_of("features", FEATURES_PROTOCOL, cohort.store.parent.name, spec.kind, spec.settings)
 
             def make(entry: Path, spec: rungs.RungSpec = spec) -> None:
                 np.save(entry / "features.npy", _extracted(cohort, spec, jobs, progress))

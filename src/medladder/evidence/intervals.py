@@ -1,8 +1,8 @@
 """Intervals that hold their estimate, stay inside the metric's range and never shrink to a point by luck.
 
-All are score intervals: the bound is the value θ from which the estimate is just t standard errors away, with the
-standard error that θ itself would have. Near 0 and 1, where a standard error taken at the estimate goes to zero, this is
-the difference between an interval that covers and one that does not.
+A bound is the value θ from which the estimate is just t standard errors away, with the standard error that θ itself
+would have (a score interval). Near 0 and 1, where a standard error taken at the estimate goes to zero, this is the
+difference between an interval that covers and one that does not.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def hanley_mcneil(theta: float, n_positive: int, n_negative: int) -> float:
 def proportion_interval(estimate: float, n: int, variance: Variance, *, confidence: float) -> Interval:
     """Interval of a share of `n` patients whose hits were averaged over repeats: Wilson on the effective number.
 
-    Averaging makes a patient's hit less variable than a coin's toss, which the effective number says; with few wrong
-    patients that cannot be seen, and the coin's variance is mixed in.
+    Averaging makes a patient's hit less variable than a coin's toss, which the effective number says; where few
+    patients were got wrong that cannot be seen, and the coin's variance is mixed in.
     """
     coin = _inner(estimate, n)
     at_coin = coin * (1 - coin)
@@ -129,13 +129,11 @@ def joined_interval(parts: Sequence[Interval], training: float | None, quantile:
     return _clipped(estimate, float(estimate - down), float(estimate + up))
 
 
-def difference_interval(
-    estimate: float, counts: Sequence[int], variance: Variance, *, confidence: float
-) -> Interval:
+def difference_interval(estimate: float, counts: Sequence[int], variance: Variance, *, confidence: float) -> Interval:
     """Interval of a difference of two paired scores, within -1 to 1.
 
-    On Fisher's scale. In each class one more patient is imagined whom the two rungs rank half the way apart, so that two
-    rungs without a mistake are not said to be exactly alike.
+    On Fisher's scale. In each class one more patient is imagined whom the two rungs rank half the way apart, so that
+    two rungs without a mistake are not said to be exactly alike.
     """
     imagined = sum((0.5 / (count + 2)) ** 2 for count in counts)
     t = quantile(variance.dof, confidence)
@@ -153,7 +151,8 @@ def _inner(share: float, n: float) -> float:
 def _trusted_ratio(seen: float, theory: float, n: int, share: float) -> float:
     """Seen variance over theory's, drawn towards 1 where few patients were got wrong (or few right)."""
     weight = 4 * n * share * (1 - share)
-    ratio = seen / theory if theory > 0 else 1.0
+    # However alike patients are, together they tell as much as one.
+    ratio = min(seen / theory, n) if theory > EDGE else 1.0
     ratio = (weight * ratio + THEORY_WEIGHT) / (weight + THEORY_WEIGHT)
     return max(ratio, 1.0) if n < FEW_PATIENTS else ratio
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from .intervals import (
     Interval,
@@ -25,12 +26,12 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Measures:
-    """Every metric of one rung at one size; `auroc` is None where no fold holds all classes.
+    """Every metric of one rung at one size.
 
     `is_constant`: no trial told any two units apart, so its ROC is the diagonal whatever the patients.
     """
 
-    auroc: Measure | None
+    auroc: Measure
     accuracy: Measure
     brier: Measure
     recalls: tuple[Measure, ...]
@@ -48,7 +49,7 @@ class Point:
     failed: int
     overlap: float
     holds: str
-    auroc: Interval | None
+    auroc: Interval
     balanced_accuracy: Interval
     accuracy: Interval
     sensitivity: Interval | None
@@ -72,18 +73,16 @@ class Point:
 
 
 def measure_folds(folds: Sequence[FoldScores]) -> Measures:
-    """Every metric of the finished trials of one rung at one size."""
+    """Every metric of the finished trials of one rung at one size; at least one fold must hold all classes."""
     n_classes = folds[0].probabilities.shape[2]
     truth = np.concatenate([fold.truth for fold in folds])
     counts = tuple(int((truth == k).sum()) for k in range(n_classes))
     whole = [fold for fold in folds if len(np.unique(fold.truth)) == n_classes]
-    recalls = tuple(_recall(folds, k) for k in range(n_classes) if counts[k])
+    recalls = tuple(_recall(folds, k) for k in range(n_classes))
     return Measures(
-        auroc=_measure(whole, lambda fold: macro_auroc(fold.probabilities, fold.truth)) if whole else None,
+        auroc=_measure(whole, lambda fold: macro_auroc(fold.probabilities, fold.truth)),
         accuracy=_measure(folds, lambda fold: mean_over_units(fold.decided == fold.truth, _all(fold))),
-        brier=_measure(
-            folds, lambda fold: mean_over_units(brier_terms(fold.probabilities, fold.truth), _all(fold))
-        ),
+        brier=_measure(folds, lambda fold: mean_over_units(brier_terms(fold.probabilities, fold.truth), _all(fold))),
         recalls=recalls,
         balanced_accuracy=average(recalls),
         counts=counts,
@@ -113,63 +112,59 @@ def _all(fold: FoldScores) -> np.ndarray:
 
 
 def _part(fold: FoldScores, values: np.ndarray, influence: np.ndarray, *, weight: float) -> FoldMeasure:
-    return FoldMeasure(
-        fold.fold, weight, fold.repeats, fold.overlap, values, influence, fold.truth, fold.patients
-    )
+    return FoldMeasure(fold.fold, weight, fold.repeats, fold.overlap, values, influence, fold.truth, fold.patients)
 
 
-def weigh_metrics(by_size: Mapping[int, Measures], shared: Mapping[int, np.ndarray]) -> dict[int, dict[str, Any]]:
-    """Intervals of every metric at every size; the training part is pooled over the sizes."""
+Shared = Mapping[int, Float[np.ndarray, "fold fold"]]
+
+
+def weigh_metrics(by_size: Mapping[int, Measures], shared: Shared) -> dict[int, dict[str, Any]]:
+    """Intervals of every metric at every size; what the training draw brings is pooled over the sizes."""
     names = ("auroc", "accuracy", "brier", "balanced_accuracy")
     variances = {name: _variances({n: getattr(m, name) for n, m in by_size.items()}, shared) for name in names}
     n_recalls = len(next(iter(by_size.values())).recalls)
     of_recall = [_variances({n: m.recalls[k] for n, m in by_size.items()}, shared) for k in range(n_recalls)]
     return {
-        n: _intervals(m, {name: variances[name].get(n) for name in names}, [found[n] for found in of_recall])
+        n: _intervals(m, {name: variances[name][n] for name in names}, [found[n] for found in of_recall])
         for n, m in by_size.items()
     }
 
 
-def _variances(
-    measures: Mapping[int, Measure | None], shared: Mapping[int, np.ndarray]
-) -> dict[int, Variance]:
-    known = {n: measure for n, measure in measures.items() if measure is not None}
-    spread = training_spread(known)
-    return {n: variance_of(measure, n, spread, shared[n]) for n, measure in known.items()}
+def _variances(measures: Mapping[int, Measure], shared: Shared) -> dict[int, Variance]:
+    spread = training_spread(measures)
+    return {n: variance_of(measure, n, spread, shared[n]) for n, measure in measures.items()}
 
 
-def _intervals(
-    measures: Measures, variances: Mapping[str, Variance | None], of_recall: Sequence[Variance]
-) -> dict[str, Any]:
+def _intervals(measures: Measures, variances: Mapping[str, Variance], of_recall: Sequence[Variance]) -> dict[str, Any]:
     n = sum(measures.counts)
-    counts = [count for count in measures.counts if count]
-    balanced = variances["balanced_accuracy"]
-    accuracy, brier = variances["accuracy"], variances["brier"]
-    assert balanced is not None and accuracy is not None and brier is not None
-    recalls = [
-        proportion_interval(measure.estimate, count, found, confidence=CONFIDENCE)
-        for measure, count, found in zip(measures.recalls, counts, of_recall, strict=True)
-    ]
-    tested = [
-        proportion_interval(
-            measure.estimate, count, Variance(found.patient, found.patient_dof), confidence=CONFIDENCE
-        )
-        for measure, count, found in zip(measures.recalls, counts, of_recall, strict=True)
-    ]
-    t = quantile(balanced.dof, CONFIDENCE)
-    top = 1.0 if len(measures.counts) == 2 else 2.0
+    recalls = list(zip(measures.recalls, measures.counts, of_recall, strict=True))
+    # Recalls of different classes rest on different patients but on the same training draw.
+    tested = [(recall, count, Variance(found.patient, found.patient_dof)) for recall, count, found in recalls]
     return {
-        "auroc": _auroc(measures, variances["auroc"]),
-        "balanced_accuracy": joined_interval(tested, balanced.training, t),
-        "accuracy": proportion_interval(measures.accuracy.estimate, n, accuracy, confidence=CONFIDENCE),
-        "brier": mean_interval(measures.brier.estimate, n, top, brier, confidence=CONFIDENCE),
-        "recalls": recalls,
+        "auroc": _auroc_of(measures, variances["auroc"]),
+        "balanced_accuracy": _balanced_of(tested, variances["balanced_accuracy"]),
+        "accuracy": _proportion(measures.accuracy, n, variances["accuracy"]),
+        "brier": mean_interval(
+            measures.brier.estimate,
+            n,
+            1.0 if len(measures.counts) == 2 else 2.0,
+            variances["brier"],
+            confidence=CONFIDENCE,
+        ),
+        "recalls": [_proportion(*recall) for recall in recalls],
     }
 
 
-def _auroc(measures: Measures, variance: Variance | None) -> Interval | None:
-    if measures.auroc is None or variance is None:
-        return None
+def _proportion(measure: Measure, count: int, variance: Variance) -> Interval:
+    return proportion_interval(measure.estimate, count, variance, confidence=CONFIDENCE)
+
+
+def _balanced_of(tested: Sequence[tuple[Measure, int, Variance]], variance: Variance) -> Interval:
+    parts = [_proportion(*recall) for recall in tested]
+    return joined_interval(parts, variance.training, quantile(variance.dof, CONFIDENCE))
+
+
+def _auroc_of(measures: Measures, variance: Variance) -> Interval:
     estimate = measures.auroc.estimate
     if measures.is_constant:
         # All patients tie: the area is one half on any patients and after any training, so nothing is uncertain.

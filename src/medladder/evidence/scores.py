@@ -123,7 +123,7 @@ def _probabilities_of(
     if not is_same_cohort or len(place) != 1 or not np.isfinite(fleet.probabilities[place[0]]).all():
         raise StudyError(
             found=f"The predictions of fleet '{trial.fleet}' do not fit its trials and the cohort.",
-            needed=f"{len(units.rows)} rows, {n_classes} classes, one finite set of probabilities for each finished repeat.",
+            needed=f"{len(units.rows)} rows, {n_classes} classes, finite probabilities for each finished repeat.",
             do=f"Delete the lines of fleet '{trial.fleet}' from trials.jsonl and run the study again.",
         )
     return fleet.probabilities[place[0]][order]

@@ -54,7 +54,7 @@ class Variance:
 
 @dataclass(frozen=True)
 class TrainingSpread:
-    """Posterior of s²(n) = `scale`·(n / `centre`)^-`decay` and of λ (`linear`): equal-length columns and their weights."""
+    """Posterior of s²(n) = `scale`·(n / `centre`)^-`decay` and of λ (`linear`): columns with weights."""
 
     scale: Float[np.ndarray, " candidate"]
     decay: Float[np.ndarray, " candidate"]
@@ -63,14 +63,21 @@ class TrainingSpread:
     centre: float
 
     def of_mean(self, n_train: int, overlap: float, own: float) -> tuple[float, float]:
-        """Mean and standard deviation of the variance of an average over trials at this size.
+        """Variance of an average over trials at this size, and the standard deviation of what is known of it.
+
+        The geometric mean over candidates: the plain mean would be ruled by the slowest decays.
 
         `overlap` is the mean overlap over pairs of trials, each by its weight in the average; `own` is the weight that
         falls on pairs of a trial with itself.
         """
         parts = self.scale * (n_train / self.centre) ** -self.decay * (own + self.linear * overlap)
-        mean = float(self.weight @ parts)
-        return mean, float(np.sqrt(self.weight @ (parts - mean) ** 2))
+        known = parts > 0
+        if not known.any():
+            return 0.0, 0.0
+        logs, weight = np.log(parts[known]), self.weight[known]
+        middle = float(np.average(logs, weights=weight))
+        spread = float(np.sqrt(np.average((logs - middle) ** 2, weights=weight)))
+        return float(np.exp(middle)), float(np.exp(middle)) * spread
 
 
 def patient_variance(measure: Measure) -> tuple[float, float]:
@@ -82,7 +89,9 @@ def patient_variance(measure: Measure) -> tuple[float, float]:
     shares = measure.shares
     truth = np.concatenate([part.truth for part in measure.parts])
     patients = np.concatenate([part.patients for part in measure.parts])
-    moved = np.concatenate([share * part.influence.mean(axis=0) for share, part in zip(shares, measure.parts, strict=True)])
+    moved = np.concatenate(
+        [share * part.influence.mean(axis=0) for share, part in zip(shares, measure.parts, strict=True)]
+    )
     dof = np.inf
     for k in np.unique(truth[moved != 0]):
         count = int((truth == k).sum())

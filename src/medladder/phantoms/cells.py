@@ -16,6 +16,7 @@ Picture = Float[np.ndarray, "row column channel"]
 PLASMA: Colour = (0.93, 0.88, 0.86)
 RED_CELL: Colour = (0.88, 0.62, 0.62)
 NUCLEUS: Colour = (0.42, 0.24, 0.56)
+CLEARING = 0.24  # from the white cell's centre, as a share of the image's side; no red cell comes nearer
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Cell:
 def draw_patient(rng: np.random.Generator, label: int, size: int) -> DrawnPatient:
     """Draw one patient: one white cell of the class on a field of red ones, stained once.
 
-    The truth: the cell's centre and radius, in pixels, the lobes of its nucleus and the nucleus' area, in square pixels.
+    The truth: the cell's centre and radius, in pixels; its nucleus' lobes, and area in square pixels.
     """
     cell = _draw_cell(rng, label)
     picture, nucleus_area = _photograph(rng, KINDS[label], cell, size)
@@ -74,7 +75,7 @@ def _draw_cell(rng: np.random.Generator, label: int) -> Cell:
     radius = kind.radius * float(np.exp(rng.normal(0, 0.1)))
     across, down = rng.normal(0, 0.045, 2)
     n_lobes = int(rng.choice(kind.lobes))
-    places = rng.normal(0, 0.42, (160, 2)) * radius
+    granules = np.array([across, down]) + rng.normal(0, 0.42, (160, 2)) * radius
     return Cell(
         across=float(across),
         down=float(down),
@@ -83,7 +84,7 @@ def _draw_cell(rng: np.random.Generator, label: int) -> Cell:
         angle=rng.uniform(0, 2 * np.pi),
         discs=_draw_discs(rng, n_lobes, radius * kind.nucleus * rng.normal(1, 0.07)),
         notch=_draw_notch(rng, kind),
-        granules=places + [across, down],
+        granules=granules,
         granularity=kind.granularity * float(np.exp(rng.normal(0, 0.35))),
     )
 
@@ -131,7 +132,7 @@ def _photograph(rng: np.random.Generator, kind: Kind, cell: Cell, size: int) -> 
     """One field of the smear, and the nucleus' share of it."""
     across, down = grid(size)
     focus = rng.uniform(0.006, 0.016)
-    picture = np.ones((size, size, 3), np.float32) * np.float32(PLASMA)
+    picture = np.full((size, size, 3), PLASMA, np.float32)
     _paint_red_cells(rng, picture, cell, focus)
     x, y = turn(across - cell.across, down - cell.down, cell.angle)
     wobble = 0.012 * cloud(rng, size, 5)
@@ -146,13 +147,13 @@ def _photograph(rng: np.random.Generator, kind: Kind, cell: Cell, size: int) -> 
 
 
 def _paint_red_cells(rng: np.random.Generator, picture: Picture, cell: Cell, focus: float) -> None:
-    """Discs with a pale middle, pushed aside by the white cell."""
+    """Discs with a pale middle, pushed aside by the white cell, by as far for every kind: no shortcut to the class."""
     size = len(picture)
     across, down = grid(size)
     for _ in range(rng.integers(7, 13)):
         radius = 0.12 * float(np.exp(rng.normal(0, 0.07)))
         x, y = rng.uniform(-0.6, 0.6, 2)
-        gap = cell.radius + radius * 0.95
+        gap = CLEARING + radius
         away = max(float(np.hypot(x - cell.across, y - cell.down)), 1e-3)
         if away < gap:
             x, y = cell.across + (x - cell.across) * gap / away, cell.down + (y - cell.down) * gap / away
@@ -169,7 +170,7 @@ def _vary(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
 
 
 def _blend(picture: Picture, colour: Colour, share: Field) -> None:
-    picture += share[..., None] * (np.float32(colour) - picture)
+    picture += share[..., None] * (np.array(colour, np.float32) - picture)
 
 
 def _stain(rng: np.random.Generator, picture: Picture) -> Picture:

@@ -190,7 +190,7 @@ def _bands(phase: Field) -> Field:
 def _place_nodule(rng: np.random.Generator, chest: Chest, views: list[View], quadrant: int | None) -> Nodule:
     """Choose a place at random where the lung, and the quadrant if one is asked for, has room in every view."""
     radius, contrast = rng.uniform(0.044, 0.078), rng.uniform(0.18, 0.34)
-    lobes = rng.normal(0, [[0.08], [0.06]], (2, 2))
+    lobes = rng.normal(0, [[0.06], [0.035]], (2, 2))
     places = rng.uniform([-0.4, -0.36], [0.4, 0.36], (1024, 2))
     room = _lung_depth(chest, places[:, 0], places[:, 1]) - 0.8 * radius
     if quadrant is not None:

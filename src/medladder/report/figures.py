@@ -1,4 +1,4 @@
-"""Score against number of training patients, and intervals where there is one size only."""
+"""Score against training size, and intervals where there is one size only."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def draw_curves(
     heights = [line_height * len(captions[rung["rung"]]) + 3 for rung in rungs]
     right = 44 + _LETTER * shape.font * max([len(line) for lines in captions.values() for line in lines], default=0)
     figure, axes = _start_axes(shape, right=right, height=max(shape.height, sum(heights) + 110))
-    _scale_axes(axes, rungs, sizes, shape)
+    _scale_axes(axes, rungs, sizes, shape, evidence["unit"])
     for layer, rung in enumerate(rungs):
         look, is_best = looks[rung["rung"]], rung["rung"] == recommended
         if rung["family"] == "floor":
@@ -93,7 +93,9 @@ def draw_intervals(
     axes.set_ylim(len(rungs) - 0.5, -0.5)
     axes.yaxis.set_major_locator(NullLocator())
     axes.grid(axis="x", color=FAINT, lw=0.6)
-    axes.set_xlabel(f"AUROC with its 95% interval, {wording.count(sizes[0])} training patients", color=SOFT, labelpad=8)
+    axes.set_xlabel(
+        f"AUROC with its 95 % interval, {wording.count(sizes[0])} training {evidence['unit']}s", color=SOFT, labelpad=8
+    )
     for place, (rung, lines) in enumerate(zip(rungs, captions, strict=True)):
         look, metric = looks[rung["rung"]], rung["points"][-1]["auroc"]
         axes.plot([metric["low"], metric["high"]], [place, place], color=look.casing or look.colour, lw=2)
@@ -161,7 +163,7 @@ def _start_axes(
     return figure, axes
 
 
-def _scale_axes(axes: Axes, rungs: Sequence[dict[str, Any]], sizes: Sequence[int], shape: Format) -> None:
+def _scale_axes(axes: Axes, rungs: Sequence[dict[str, Any]], sizes: Sequence[int], shape: Format, unit: str) -> None:
     axes.set_xscale("log")
     margin = (sizes[-1] / sizes[0]) ** 0.02
     axes.set_xlim(sizes[0] / margin, sizes[-1] * margin)
@@ -173,9 +175,9 @@ def _scale_axes(axes: Axes, rungs: Sequence[dict[str, Any]], sizes: Sequence[int
     places = [axes.transData.transform((size, 0.5))[0] for size in sizes]
     texts = [wording.count(size) for size in sizes]
     axes.set_xticklabels(_thin_out(texts, places, shape.font))
-    axes.set_xlabel("training patients (log scale)", color=SOFT, labelpad=8)
+    axes.set_xlabel(f"training {unit}s (log scale)", color=SOFT, labelpad=8)
     axes.annotate(
-        "AUROC, bands are 95% intervals",
+        "AUROC, bands are 95 % intervals",
         (0, 1),
         xycoords="axes fraction",
         xytext=(-46, 14),
@@ -267,13 +269,16 @@ def _label_curves(
     start = axes.bbox.x1 + 34
     for i, place in zip(order, places, strict=True):
         name = rungs[i]["rung"]
+        # A curve that stops early must not look as if it went on: its leader is faint and dotted.
+        is_whole = float(ends[i][0]) >= max(float(end[0]) for end in ends) - 1
         figure.add_artist(
             Line2D(
                 [float(ends[i][0]) + 5, axes.bbox.x1 + 8, start - 3],
                 [float(ends[i][1]), float(ends[i][1]), place],
                 transform=None,
-                color=looks[name].casing or looks[name].colour,
-                lw=0.7,
+                color=(looks[name].casing or looks[name].colour) if is_whole else SOFT,
+                lw=0.7 if is_whole else 0.5,
+                ls="-" if is_whole else (0, (1, 5)),
             )
         )
         for line, text in enumerate(captions[name]):

@@ -55,9 +55,17 @@ def render(folder: StudyFolder) -> str:
         undefined=jinja2.StrictUndefined,
         lstrip_blocks=True,
     )
-    for write in (wording.score, wording.difference, wording.span, wording.count, wording.seconds):
+    for write in (
+        wording.score,
+        wording.difference,
+        wording.span,
+        wording.count,
+        wording.seconds,
+        wording.keep_together,
+    ):
         environment.filters[write.__name__] = write
     environment.globals["number_of"] = wording.number_of
+    environment.globals["split_headline"] = wording.split_headline
     return environment.get_template("page.html.j2").render(_gather(folder, plan, cohort, evidence))
 
 
@@ -65,8 +73,10 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
     """What the templates name."""
     looks = choose_looks(evidence["rungs"])
     sizes = sorted({point["n_train"] for rung in evidence["rungs"] for point in rung["points"]})
-    rows = tables.list_rungs(evidence, sizes[-1]) if sizes else []
+    compared = tables.choose_size(evidence, sizes) if sizes else 0
+    rows = tables.list_rungs(evidence, compared) if sizes else []
     examples = read_examples(folder.pictures, len(cohort.classes))
+    finding = say_scores(rows, compared, evidence["unit"])
     points = [point for rung in evidence["rungs"] for point in rung["points"]]
     return {
         "plan": plan,
@@ -76,28 +86,28 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "grade": GRADES[evidence["verdict"]["grade"]],
         "looks": looks,
         "sizes": sizes,
+        "compared": compared,
         "rows": rows,
         "metrics": tables.choose_metrics(rows),
-        "scores": draw_scores(evidence, sizes, looks, label=say_scores(rows, sizes)) if sizes else None,
-        "finding": say_scores(rows, sizes),
+        "scores": draw_scores(evidence, sizes, looks, label=finding) if sizes else None,
         "differences": tables.group_differences(evidence, plan.margin),
         "networks": _draw_networks(plan, evidence),
         "unrolled": _draw_unrolled(plan, cohort, evidence, examples),
         "parts": tables.count_parts(cohort, plan.folds),
         "examples": _embed(examples),
-        "holds_test_only": any(point["holds"] == "test patients only" for point in points),
+        "holds_test_only": [point["holds"] == "test patients only" for point in points],
         "failed": sum(point["failed"] for point in points),
         "commands": write_commands(plan),
         "metric_titles": dict(tables.METRICS),
     }
 
 
-def say_scores(rows: Sequence[tables.RungRow], sizes: Sequence[int]) -> str:
+def say_scores(rows: Sequence[tables.RungRow], n_train: int, unit: str) -> str:
     """The scores in one sentence, best first, for those who do not see the figure."""
     scored = [(row.rung, row.point["auroc"]) for row in rows if row.point is not None]
     scored.sort(key=lambda entry: -entry[1]["estimate"])
     listed = "; ".join(f"{rung} {wording.estimate_with_span(auroc)}" for rung, auroc in scored)
-    return f"AUROC at {wording.count(sizes[-1])} training patients: {listed}." if scored else "No rung has a score."
+    return f"AUROC at {wording.count(n_train)} training {unit}s: {listed}." if scored else "No rung has a score."
 
 
 def read_examples(pictures: Path, n_classes: int) -> list[list[Path]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 PALE, AMBER, NAVY = "#f8e391", "#e08a1e", "#14294d"
@@ -24,13 +24,11 @@ class Look:
 
 
 # Lightness falls from rung to rung within a family, so that grey print keeps the order; dashes are in line widths.
-_GREYS = {
+_KNOWN = {
     "logistic": Look("#959595", "#5f5f5f", (5.0, 1.6), "s", True),
     "svm": Look("#4f4f4f", "#3a3a3a", (2.6, 1.3), "^", True),
     "forest": Look("#aaaaaa", "#666666", (1.2, 1.2), "v", True),
     "boosting": Look("#6f6f6f", "#4c4c4c", (5.0, 1.3, 1.2, 1.3), "D", True),
-}
-_SOLID = {
     "nn": Look(PALE, "#7d6200", (), "o", False, casing="#a88a1c"),
     "dnn": Look(AMBER, "#9a5200", (), "D", False),
     "cnn": Look(NAVY, NAVY, (), "^", False),
@@ -54,22 +52,22 @@ _VARIANTS: tuple[tuple[tuple[float, ...], str], ...] = (
 def choose_looks(rungs: Sequence[dict[str, Any]]) -> dict[str, Look]:
     """One look for each `{"rung", "family"}`, alike in every figure of a page."""
     looks: dict[str, Look] = {}
-    times: dict[str, int] = {}
     for entry in rungs:
         kind, family = entry["rung"].split(":")[0], entry["family"]
-        known = _GREYS | _SOLID
-        if family == "floor":
-            looks[entry["rung"]] = _FLOOR
-            continue
-        if kind not in known:
+        if family != "floor" and kind not in _KNOWN:
             kind = _OTHER[family]
-        look, seen = known[kind], times.get(kind, 0)
-        times[kind] = seen + 1
-        if seen:
-            dash, marker = _VARIANTS[(seen - 1) % len(_VARIANTS)]
-            look = Look(look.colour, look.ink, dash, marker, look.is_hollow, look.casing)
-        looks[entry["rung"]] = look
+        look = _FLOOR if family == "floor" else _KNOWN[kind]
+        looks[entry["rung"]] = _set_apart(look, looks.values())
     return looks
+
+
+def _set_apart(look: Look, others: Iterable[Look]) -> Look:
+    """Another dash and marker for a second rung of one kind, as long as there are others left."""
+    taken = {(other.dash, other.marker) for other in others}
+    if (look.dash, look.marker) not in taken:
+        return look
+    dash, marker = next((variant for variant in _VARIANTS if variant not in taken), _VARIANTS[-1])
+    return replace(look, dash=dash, marker=marker)
 
 
 def deepen(steps: int) -> list[str]:

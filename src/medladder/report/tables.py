@@ -1,4 +1,4 @@
-"""What the page's tables hold, taken from the evidence and the cohort as they stand; nothing is computed but counts."""
+"""What the page's tables hold, as evidence and cohort have it; nothing is computed but counts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ METRICS = (
 
 @dataclass(frozen=True)
 class RungRow:
-    """One rung at the largest size; `point` is None where every trial of it failed."""
+    """One rung at the size compared; `point` is None where no trial of it was scored."""
 
     rung: str
     family: str
@@ -52,6 +52,7 @@ class DifferenceTable:
     metric: str
     n_train: int
     is_simultaneous: bool
+    is_to_floor: bool
     rows: list[DifferenceRow]
     zero: float
     margin_low: float
@@ -68,13 +69,19 @@ class PartCounts:
     all_patients: int
 
 
-def list_rungs(evidence: dict[str, Any], largest: int) -> list[RungRow]:
+def choose_size(evidence: dict[str, Any], sizes: Sequence[int]) -> int:
+    """The size at which the verdict compares the rungs: the largest that they share, else the largest."""
+    compared = [entry["n_train"] for entry in evidence["comparisons"] if entry["simultaneous"]]
+    return max(compared, default=sizes[-1])
+
+
+def list_rungs(evidence: dict[str, Any], n_train: int) -> list[RungRow]:
     """A row a rung, in the order in which the rungs were named."""
     rows = []
     for rung in evidence["rungs"]:
         name = rung["rung"]
-        costs = [cost for cost in evidence["cost"].get(name, []) if cost["n_train"] == largest]
-        points = [point for point in rung["points"] if point["n_train"] == largest]
+        costs = [cost for cost in evidence["cost"].get(name, []) if cost["n_train"] == n_train]
+        points = [point for point in rung["points"] if point["n_train"] == n_train]
         rows.append(
             RungRow(
                 name,
@@ -94,20 +101,20 @@ def choose_metrics(rows: Sequence[RungRow]) -> list[tuple[str, str]]:
 
 
 def group_differences(evidence: dict[str, Any], margin: float) -> list[DifferenceTable]:
-    """Comparisons by metric, size and kind of interval; the simultaneous ones first."""
-    groups: dict[tuple[bool, str, int], list[dict[str, Any]]] = {}
+    """Comparisons by metric, size and kind of interval, the simultaneous ones first.
+
+    Those with the floor stand apart: they are so large that on one scale the others could not be told apart.
+    """
+    floor = {rung["rung"] for rung in evidence["rungs"] if rung["family"] == "floor"}
+    groups: dict[tuple[bool, bool, str, int], list[dict[str, Any]]] = {}
     for comparison in evidence["comparisons"]:
-        key = (not comparison["simultaneous"], comparison["metric"], comparison["n_train"])
+        is_to_floor = not floor.isdisjoint((comparison["rung"], comparison["against"]))
+        key = (not comparison["simultaneous"], is_to_floor, comparison["metric"], comparison["n_train"])
         groups.setdefault(key, []).append(comparison)
-    return [
-        _lay_out(metric, n_train, not is_single, groups[is_single, metric, n_train], margin)
-        for is_single, metric, n_train in sorted(groups, key=lambda key: key[0])
-    ]
+    return [_lay_out(key, groups[key], margin) for key in sorted(groups, key=lambda key: key[:2])]
 
 
-def _lay_out(
-    metric: str, n_train: int, is_simultaneous: bool, comparisons: Sequence[dict[str, Any]], margin: float
-) -> DifferenceTable:
+def _lay_out(key: tuple[bool, bool, str, int], comparisons: Sequence[dict[str, Any]], margin: float) -> DifferenceTable:
     """Set the differences of one group on one scale, symmetric about nought."""
     ends = [abs(comparison["difference"][key]) for comparison in comparisons for key in ("low", "high")]
     reach = 1.06 * max([*ends, margin, 1e-6])
@@ -124,7 +131,8 @@ def _lay_out(
         )
         for comparison in comparisons
     ]
-    return DifferenceTable(metric, n_train, is_simultaneous, rows, place(0), place(-margin), place(margin))
+    is_single, is_to_floor, metric, n_train = key
+    return DifferenceTable(metric, n_train, not is_single, is_to_floor, rows, place(0), place(-margin), place(margin))
 
 
 def count_parts(cohort: CohortRecord, folds: Sequence[str]) -> list[PartCounts]:

@@ -32,15 +32,16 @@ def difference(value: float) -> str:
 
 
 def span(metric: dict[str, Any], *, signed: bool = False) -> str:
-    """The two ends of an interval.
+    """The two ends of an interval; a dash would be taken for a sign between differences.
 
     Example
     -------
-    >>> span({"estimate": 0.91, "low": 0.88, "high": 0.93})
-    '0.880 to 0.930'
+    >>> span({"low": 0.88, "high": 0.93}), span({"low": -0.01, "high": 0.03}, signed=True)
+    ('0.880–0.930', '−0.010 to +0.030')
     """
-    write = difference if signed else score
-    return f"{write(metric['low'])} to {write(metric['high'])}"
+    if signed:
+        return f"{difference(metric['low'])} to {difference(metric['high'])}"
+    return f"{score(metric['low'])}–{score(metric['high'])}"
 
 
 def estimate_with_span(metric: dict[str, Any]) -> str:
@@ -49,7 +50,7 @@ def estimate_with_span(metric: dict[str, Any]) -> str:
     Example
     -------
     >>> estimate_with_span({"estimate": 0.91, "low": 0.88, "high": 0.93})
-    '0.910 (0.880 to 0.930)'
+    '0.910 (0.880–0.930)'
     """
     return f"{score(metric['estimate'])} ({span(metric)})"
 
@@ -87,6 +88,29 @@ def number_of(value: int, one: str, many: str | None = None) -> str:
     ('1 class', '1,200 images')
     """
     return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def keep_together(text: str) -> str:
+    r"""Prose that breaks no line between a number and its percent sign.
+
+    Example
+    -------
+    >>> keep_together("its 95 % interval")
+    'its 95\xa0% interval'
+    """
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def split_headline(text: str) -> tuple[str, str]:
+    """The first sentence of a text, and the rest of it.
+
+    Example
+    -------
+    >>> split_headline("Use svm: AUROC 0.934 at 31. No other is shown better.")
+    ('Use svm: AUROC 0.934 at 31.', 'No other is shown better.')
+    """
+    first, stop, rest = text.partition(". ")
+    return (first + stop.rstrip(), rest) if rest else (text, "")
 
 
 def shorten(text: str, length: int) -> str:

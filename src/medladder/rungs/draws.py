@@ -146,7 +146,7 @@ def in_unit_range(images: Shaped[np.ndarray, "image ..."]) -> Float[np.ndarray, 
     """Scale pixels, uint8 or uint16, from their full range to 0–1; floats and columns of a table keep theirs."""
     if images.dtype in (np.uint8, np.uint16):
         return images.astype(np.float32) / np.float32(np.iinfo(images.dtype).max)
-    return images.astype(np.float64 if images.dtype.itemsize > 4 else np.float32)
+    return images.astype(np.result_type(images.dtype, np.float32))
 
 
 def _fit_one(

@@ -20,6 +20,9 @@ from medladder.rungs.draws import in_unit_range
 Description = dict[str, Float[np.ndarray, "value"]]
 
 # Smaller images are padded with their own border: texture at radius 2 and a 4-cell grid need this much.
+FEATURES_PROTOCOL = 1
+"""Raised whenever a feature changes, so that cached ones are computed again."""
+
 _LEAST_SIDE = 8
 _QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _CHANNEL_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -4,35 +4,40 @@ A fleet is every member of every draw of one rung: its networks share the images
 normalisation and seed. All parameters stand in one tensor, a row a network, so that activations, losses and the
 optimiser are one call for the whole fleet.
 
-A network ends with the same numbers, to the last bit, alone or among others: its random numbers are keyed by
-(seed, member, purpose), its steps follow from its own draw, and its matrix products are calls of their own on
-memory aligned alike. One batched call would choose its kernel by the number of networks, and is no faster here.
+A network ends with the same numbers, alone or among others: its random numbers are keyed by (seed, member,
+purpose), its steps follow from its own draw, and `medladder.rungs.dense` computes each network for itself.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int, Shaped
 from torch import Tensor
-from torch.nn import functional
 
 from medladder.architecture import NARROWEST, node_counts, training_bytes
 from medladder.errors import OptionError, unknown_name
+from medladder.rungs.dense import (
+    ACTIVATIONS,
+    ALIGNMENT,
+    ActivationName,
+    Layers,
+    log_loss,
+    logits_of_one,
+    probabilities,
+    row_places,
+    see_layers,
+    write_gradients,
+)
 from medladder.rungs.draws import Draw, in_unit_range, may_learn, parts_of
 
 FLEET_BYTES = 2**31
 """Networks that would need more than this together are trained in turns."""
-
-ALIGNMENT = 16
-"""Floats in 64 bytes. A matrix that starts there is multiplied alike, whatever stands before it; batches are
-multiples of it, so that every matrix does."""
 
 STEPS = 300
 """Fewest steps of a training: with few rows, many passes over them."""
@@ -55,29 +60,6 @@ _START, _BATCHES, _DROPOUT, _SHIFTS = range(4)  # what random numbers are for
 
 
 @dataclass(frozen=True)
-class Activation:
-    """What a hidden node does to its sum."""
-
-    value: Callable[[Tensor], Tensor]
-    slope: Callable[[Tensor, Tensor], Tensor]
-    """The derivative, from the sum and the value."""
-    gain: float
-    """First weights have the deviation gain / √inputs, so that signals neither fade nor grow with depth."""
-
-
-ACTIVATIONS = {
-    "sigmoid": Activation(torch.sigmoid, lambda _, a: a * (1 - a), gain=4.0),
-    "tanh": Activation(torch.tanh, lambda _, a: 1 - a * a, gain=1.0),
-    "relu": Activation(torch.relu, lambda _, a: a > 0, gain=math.sqrt(2)),
-    "gelu": Activation(
-        functional.gelu,
-        lambda z, _: torch.special.ndtr(z) + z * torch.exp(-z * z / 2) / math.sqrt(2 * math.pi),
-        gain=math.sqrt(2),
-    ),
-}
-
-
-@dataclass(frozen=True)
 class Recipe:
     """How every network of a fleet is built and trained.
 
@@ -88,7 +70,7 @@ class Recipe:
     """
 
     hidden: tuple[int, ...]
-    activation: str
+    activation: ActivationName
     members: int
     dropout: float
     weight_decay: float
@@ -152,9 +134,10 @@ class Pace:
 def pace(n_rows: int, recipe: Recipe) -> Pace:
     """Fit batch and passes to the rows that may be learned from.
 
-    About 30 batches a pass, of 16 to 64 rows; then the more of `EPOCHS` passes and `STEPS` steps.
+    Batches of 32 rows below 2,000 rows, of 64 below 20,000, else of 128; then the more of `EPOCHS` passes and
+    `STEPS` steps.
     """
-    batch = recipe.batch or min(64, max(ALIGNMENT, 2 ** round(math.log2(n_rows / 30))))
+    batch = recipe.batch or (32 if n_rows < 2_000 else 64 if n_rows < 20_000 else 128)
     steps_per_epoch = math.ceil(n_rows / batch)
     epochs = recipe.epochs or max(EPOCHS, math.ceil(STEPS / steps_per_epoch))
     return Pace(batch, steps_per_epoch, epochs * steps_per_epoch)
@@ -190,7 +173,7 @@ def predict(
     for start in range(0, len(images), ROWS_AT_ONCE):
         block = in_unit_range(images[start : start + ROWS_AT_ONCE])
         pixels = torch.from_numpy(block.reshape(len(block), -1).astype(np.float64))
-        votes = [_probabilities(_logits(_member(ensemble, m), pixels, ensemble.activation)) for m in members]
+        votes = [probabilities(logits_of_one(_member(ensemble, m), pixels, ensemble.activation)) for m in members]
         means.append(torch.stack(votes).mean(dim=0).numpy())
     proba = np.concatenate(means)
     return np.hstack([1 - proba, proba]) if proba.shape[1] == 1 else proba
@@ -300,35 +283,12 @@ def one_cycle(share: float) -> float:
 
 def _start(network: _Network, nodes: tuple[int, ...], activation: str) -> Float32[np.ndarray, " parameter"]:
     """Draw the first weights; biases start at 0."""
-    rng, row = network.rng(_START), np.zeros((1, _places(nodes)[-1]), dtype=np.float32)
+    rng, row = network.rng(_START), np.zeros((1, row_places(nodes)[-1]), dtype=np.float32)
     for weights, _ in see_layers(torch.from_numpy(row), nodes):
         deviation = ACTIVATIONS[activation].gain / math.sqrt(weights.shape[1])
         normal = rng.standard_normal(weights.shape, dtype=np.float32)
         weights.copy_(torch.from_numpy(normal * np.float32(deviation)))
     return row[0]
-
-
-def _places(nodes: tuple[int, ...]) -> list[int]:
-    """Where each weight matrix and each bias begins in a network's row, and how long the row is."""
-    places = [0]
-    for before, after in pairwise(nodes):
-        for size in (before * after, after):
-            places.append(places[-1] + math.ceil(size / ALIGNMENT) * ALIGNMENT)
-    return places
-
-
-Layers = list[tuple[Float[Tensor, "network before after"], Float[Tensor, "network 1 after"]]]
-"""Weights and biases, layer by layer."""
-
-
-def see_layers(rows: Float[Tensor, "network parameter"], nodes: tuple[int, ...]) -> Layers:
-    """See rows of parameters as weights and biases, without copying."""
-    places, layers = _places(nodes), []
-    for layer, (before, after) in enumerate(pairwise(nodes)):
-        at, then = places[2 * layer : 2 * layer + 2]
-        weights = rows[:, at : at + before * after].view(-1, before, after)
-        layers.append((weights, rows[:, None, then : then + after]))
-    return layers
 
 
 def _feed(
@@ -368,53 +328,6 @@ def _normalised(block: Shaped[np.ndarray, "row ..."], network: _Network) -> Floa
     return pixels.astype(np.float32, copy=False)
 
 
-def write_gradients(layers: Layers, gradients: Layers, batch: Sequence[Tensor], activation: str) -> None:
-    """Write the gradient of each network's weighted log loss on its batch, as `_feed` yields it."""
-    pixels, targets, weights, *masks = batch
-    act, values, slopes = ACTIVATIONS[activation], [pixels], []
-    for layer, (matrix, bias) in enumerate(layers[:-1]):
-        total = _products(values[-1], matrix).add_(bias)
-        value = act.value(total)
-        slope = act.slope(total, value)
-        values.append(value * masks[layer] if masks else value)
-        slopes.append(slope * masks[layer] if masks else slope)
-    matrix, bias = layers[-1]
-    proba = _probabilities(_products(values[-1], matrix).add_(bias))
-    error = (proba - targets) * (weights / weights.shape[1])[:, :, None]
-    for layer in range(len(layers) - 1, -1, -1):
-        torch.sum(error, dim=1, keepdim=True, out=gradients[layer][1])
-        _products(values[layer].transpose(1, 2), error, out=gradients[layer][0])
-        if layer > 0:
-            error = _products(error, layers[layer][0].transpose(1, 2)).mul_(slopes[layer - 1])
-
-
-def _products(
-    left: Float32[Tensor, "network row inner"],
-    right: Float32[Tensor, "network inner column"],
-    out: Float32[Tensor, "network row column"] | None = None,
-) -> Float32[Tensor, "network row column"]:
-    """Multiply network by network; the module's docstring says why not in one call."""
-    if out is None:
-        out = torch.empty((*left.shape[:2], right.shape[2]))
-    for a, b, product in zip(left, right, out, strict=True):
-        torch.mm(a, b, out=product)
-    return out
-
-
-def _logits(
-    layers: Sequence[tuple[Tensor, Tensor]], value: Float[Tensor, "row input"], activation: str
-) -> Float[Tensor, "row output"]:
-    """Ask one network."""
-    for matrix, bias in layers[:-1]:
-        value = ACTIVATIONS[activation].value(torch.addmm(bias, value, matrix))
-    matrix, bias = layers[-1]
-    return torch.addmm(bias, value, matrix)
-
-
-def _probabilities(logits: Float[Tensor, "*row output"]) -> Float[Tensor, "*row output"]:
-    return logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(dim=-1)
-
-
 def _held_out_losses(
     images: Shaped[np.ndarray, "image ..."], crew: Sequence[_Network], layers: Layers, activation: str
 ) -> Float64[np.ndarray, " network"]:
@@ -425,17 +338,11 @@ def _held_out_losses(
         total = 0.0
         for start in range(0, len(network.choose.rows), ROWS_AT_ONCE):
             cases = network.choose[start : start + ROWS_AT_ONCE]
-            logits = _logits(one, torch.from_numpy(_normalised(images[cases.rows], network)), activation)
-            total += float(_log_loss(logits, torch.from_numpy(cases.targets)) @ torch.from_numpy(cases.weights))
+            logits = logits_of_one(one, torch.from_numpy(_normalised(images[cases.rows], network)), activation)
+            total += float(log_loss(logits, torch.from_numpy(cases.targets)) @ torch.from_numpy(cases.weights))
         if len(network.choose.rows):
             losses[index] = total / len(network.choose.rows)
     return losses
-
-
-def _log_loss(logits: Float32[Tensor, "row output"], targets: Float32[Tensor, "row output"]) -> Float32[Tensor, " row"]:
-    if logits.shape[1] == 1:
-        return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")[:, 0]
-    return functional.cross_entropy(logits, targets, reduction="none")
 
 
 def _ensemble(

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from medladder.architecture import parse_widths, tapered_widths
 from medladder.errors import FitError, InputError
+from medladder.rungs.dense import ActivationName
 from medladder.rungs.draws import Draw, draw_by_row, may_learn, parts_of
 from medladder.rungs.fleet import Recipe, Sample, predict, train_fleet
 
@@ -31,7 +32,7 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        activation: str,
+        activation: ActivationName,
         dropout: float,
         weight_decay: float,
         shift: float,
@@ -52,6 +53,10 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.random_state = random_state
+
+    def check_settings(self) -> None:
+        """Raise an `OptionError` for a setting out of range, as `fit` would."""
+        self._recipe()
 
     @abstractmethod
     def hidden_widths(self) -> tuple[int, ...]:
@@ -168,8 +173,8 @@ class NeuralNetworkClassifier(DenseClassifier):
         self,
         *,
         width: int = 256,
-        activation: str = "relu",
-        dropout: float = 0.3,
+        activation: ActivationName = "relu",
+        dropout: float = 0.2,
         weight_decay: float = 0.01,
         shift: float = 0.04,
         class_weight: Mapping[Any, float] | str | None = None,
@@ -212,8 +217,8 @@ class DeepNetworkClassifier(DenseClassifier):
         width: int = 256,
         taper: float = 0.25,
         widths: Sequence[int] | str | None = None,
-        activation: str = "relu",
-        dropout: float = 0.3,
+        activation: ActivationName = "relu",
+        dropout: float = 0.2,
         weight_decay: float = 0.01,
         shift: float = 0.04,
         class_weight: Mapping[Any, float] | str | None = None,

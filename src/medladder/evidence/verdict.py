@@ -1,0 +1,195 @@
+"""The sentences that the evidence supports, each with the rule that fired; always with a pick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .comparisons import Comparison
+from .intervals import FEW_PATIENTS, Interval
+
+# A difference that nothing here excludes and that is larger than this leaves the choice open.
+TOO_MUCH_TO_MISS = 0.10
+DEEP = ("deep", "transfer")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence and the name of its rule."""
+
+    text: str
+    rule: str
+
+    def to_json(self) -> dict[str, str]:
+        """The sentence as evidence.json holds it."""
+        return {"text": self.text, "rule": self.rule}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A pick, its grade («shown», «not contradicted», «cannot tell»), and what is said of it.
+
+    Warnings outrank sentences: they come first wherever both are shown.
+    """
+
+    recommended: str
+    grade: str
+    sentences: tuple[Sentence, ...]
+    warnings: tuple[Sentence, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as evidence.json holds it; forecasts are not made yet."""
+        return {
+            "recommended": self.recommended,
+            "grade": self.grade,
+            "sentences": [sentence.to_json() for sentence in self.sentences],
+            "warnings": [warning.to_json() for warning in self.warnings],
+            "crossover": None,
+            "needed": None,
+        }
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The rung the rules choose; up to `missed` AUROC may be lost by staying with it."""
+
+    rung: str
+    grade: str
+    missed: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the verdict rests on, at the size where the rungs are compared; rungs in ladder order."""
+
+    n_train: int
+    families: Mapping[str, str]
+    aurocs: Mapping[str, Interval]
+    comparisons: Sequence[Comparison]
+    counts: Sequence[int]
+    margin: float
+    last_step: tuple[int, Interval] | None
+
+
+def pick_rung(standing: Standing) -> Pick:
+    """Choose by the three grades of docs/architecture.md; `prior` only if nothing is shown to beat it.
+
+    Shown: the simplest rung that no other beats by the margin or more, itself shown better than `prior`. Not
+    contradicted: the simplest rung that none is shown better than. Cannot tell: as before, but more than .10 AUROC may
+    be missed, or a class has fewer than ten test patients.
+    """
+    rungs = list(standing.aurocs)
+    gains = _gains(standing)
+
+    def missed(rung: str) -> float:
+        return max([0.0, *(gain.high for (_, less), gain in gains.items() if less == rung)])
+
+    def is_beaten(rung: str) -> bool:
+        return any(gain.low > 0 for (_, less), gain in gains.items() if less == rung)
+
+    floors = [rung for rung in rungs if standing.families[rung] == "floor"]
+
+    def is_learned(rung: str) -> bool:
+        return rung not in floors and all(gains[rung, floor].low > 0 for floor in floors if (rung, floor) in gains)
+
+    is_thin = min(standing.counts) < FEW_PATIENTS
+    if len(rungs) > 1 and not is_thin:
+        for rung in rungs:
+            if is_learned(rung) and missed(rung) < standing.margin:
+                return Pick(rung, "shown", missed(rung))
+    # A floor that nothing beats is the simplest wherever it was named.
+    unbeaten = [rung for rung in (*floors, *rungs) if not is_beaten(rung)]
+    # Paired intervals can form a ring in which each is beaten; the best estimate then stands, and nothing is told.
+    rung = unbeaten[0] if unbeaten else max(rungs, key=lambda name: standing.aurocs[name].estimate)
+    # Against a floor's exact score the interval of a difference allows more than a score of 1: that is cut off.
+    most = min(missed(rung), 1 - standing.aurocs[rung].estimate) if rung in floors else missed(rung)
+    is_open = is_thin or not unbeaten or most > TOO_MUCH_TO_MISS
+    return Pick(rung, "cannot tell" if is_open else "not contradicted", most)
+
+
+def _gains(standing: Standing) -> dict[tuple[str, str], Interval]:
+    """Interval of (first - second) for every ordered pair."""
+    gains = {}
+    for found in standing.comparisons:
+        up = found.difference
+        gains[found.rung, found.against] = up
+        gains[found.against, found.rung] = Interval(-up.estimate, -up.high, -up.low)
+    return gains
+
+
+def speak(standing: Standing, pick: Pick) -> tuple[Sentence, ...]:
+    """Two or three sentences a clinician understands, then what the last step of data brought."""
+    said = [_of_pick(standing, pick), _of_families(standing), _of_last_step(standing, pick)]
+    return tuple(sentence for sentence in said if sentence is not None)
+
+
+def _of_pick(standing: Standing, pick: Pick) -> Sentence:
+    interval = standing.aurocs[pick.rung]
+    score = f"AUROC {_span(interval)} with {standing.n_train:,} training patients"
+    scope = "" if "transfer" in standing.families.values() else ", among models trained from scratch"
+    others = len(standing.aurocs) - 1
+    if standing.families[pick.rung] == "floor":
+        text = f"Nothing here is shown to have learned better than knowing nothing: {pick.rung} stands, {score}."
+        return Sentence(_limited(text, pick), f"{pick.grade}: nothing shown better than {pick.rung}")
+    if not others:
+        return Sentence(f"Only {pick.rung} was tried: {score}.", f"{pick.grade}: no other rung")
+    if pick.grade == "shown":
+        text = (
+            f"Use {pick.rung}{scope}: {score}. It is shown that no other rung tried is better by {standing.margin:g} "
+            "AUROC or more."
+        )
+        return Sentence(text, "shown: simplest rung that none beats by the margin")
+    if pick.grade == "not contradicted":
+        text = f"Use {pick.rung}{scope}: {score}. Nothing here shows that another rung is better; up to"
+        text += f" {pick.missed:.3f} AUROC may be missed."
+        return Sentence(text, "not contradicted: simplest rung that none is shown better than")
+    text = (
+        f"These data cannot tell which rung is best{scope}; {pick.rung} is the simplest that none is shown better "
+        f"than: {score}."
+    )
+    return Sentence(_limited(text, pick), "cannot tell: more than .10 AUROC may be missed, or a class is thin")
+
+
+def _limited(text: str, pick: Pick) -> str:
+    return f"{text} Up to {pick.missed:.2f} AUROC may be missed." if pick.missed > 0 else text
+
+
+def _of_families(standing: Standing) -> Sentence | None:
+    """Deep against conventional: the best of each by estimate, compared within the family of all pairs."""
+
+    def best(families: Sequence[str]) -> str | None:
+        members = [rung for rung in standing.aurocs if standing.families[rung] in families]
+        return max(members, key=lambda rung: standing.aurocs[rung].estimate) if members else None
+
+    deep, conventional = best(DEEP), best(("conventional",))
+    gain = _gains(standing).get((deep or "", conventional or ""))
+    if deep is None or conventional is None or gain is None:
+        return None
+    span = f"{gain.estimate:+.3f} AUROC ({gain.low:+.3f} to {gain.high:+.3f})"
+    if gain.low > 0:
+        text = f"Deep learning is shown better than conventional methods here: {deep} against {conventional}, {span}."
+    elif gain.high < 0:
+        text = f"Conventional methods are shown better than deep learning here: {deep} against {conventional}, {span}."
+    else:
+        text = f"No difference between deep and conventional methods is shown: {deep} against {conventional}, {span}."
+    if len(standing.aurocs) > 2:
+        text += " Each is the best of its kind on these patients, so its own score may look better than it is."
+    return Sentence(text, "deep against conventional: best of each by estimate, simultaneous interval")
+
+
+def _of_last_step(standing: Standing, pick: Pick) -> Sentence | None:
+    if standing.last_step is None or standing.families[pick.rung] == "floor":
+        return None
+    smaller, step = standing.last_step
+    span = f"{step.estimate:+.3f} AUROC ({step.low:+.3f} to {step.high:+.3f})"
+    between = f"From {smaller:,} to {standing.n_train:,} training patients {pick.rung} changed by {span}"
+    if step.low > 0:
+        return Sentence(f"{between}: it was still gaining.", "last step: gain shown")
+    if step.high < 0:
+        return Sentence(f"{between}: it did not gain.", "last step: loss shown")
+    return Sentence(f"{between}: whether it was still gaining is not shown.", "last step: no change shown")
+
+
+def _span(interval: Interval) -> str:
+    return f"{interval.estimate:.3f} (95 % interval {interval.low:.3f}–{interval.high:.3f})"

@@ -1,0 +1,249 @@
+"""From the folder of a study to its evidence: every number with its interval, every pair compared, one verdict."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import StudyError
+from ..record.cohort import CohortRecord
+from ..record.folder import StudyFolder
+from ..record.plan import PROTOCOL
+from .comparisons import Comparison, change, compare_all
+from .metrics import Measure
+from .points import CONFIDENCE, Measures, Point, measure_folds, weigh_metrics
+from .scores import Scores, read_scores
+from .variance import training_spread
+from .verdict import Standing, Verdict, pick_rung, speak
+from .warnings import find_warnings
+
+
+@dataclass(frozen=True)
+class RungEvidence:
+    """One rung's points, sizes ascending."""
+
+    rung: str
+    family: str
+    points: tuple[Point, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The rung as evidence.json holds it; curves are not fitted yet."""
+        points = [point.to_json() for point in self.points]
+        return {"rung": self.rung, "family": self.family, "points": points, "curve": None, "forecast": None}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a study shows; see docs/architecture.md, evidence.json.
+
+    `cost` alone holds seconds: all else is the same however often the study was interrupted.
+    """
+
+    unit: str
+    n_test: Mapping[str, Any]
+    classes: tuple[str, ...]
+    rungs: tuple[RungEvidence, ...]
+    comparisons: tuple[Comparison, ...]
+    verdict: Verdict
+    cost: Mapping[str, Sequence[Mapping[str, float]]]
+
+    @property
+    def recommended(self) -> str:
+        """The rung the verdict picks."""
+        return self.verdict.recommended
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as evidence.json holds it."""
+        return {
+            "protocol": PROTOCOL,
+            "target": "expected",
+            "confidence": CONFIDENCE,
+            "unit": self.unit,
+            "n_test": dict(self.n_test),
+            "classes": list(self.classes),
+            "positive": self.classes[1] if len(self.classes) == 2 else None,
+            "rungs": [rung.to_json() for rung in self.rungs],
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
+            "verdict": self.verdict.to_json(),
+            "cost": {rung: [dict(at) for at in sizes] for rung, sizes in self.cost.items()},
+        }
+
+    def __repr__(self) -> str:
+        return f"Evidence(recommended={self.recommended!r}, grade={self.verdict.grade!r}, rungs={len(self.rungs)})"
+
+    def _repr_html_(self) -> str:
+        said = [*self.verdict.warnings, *self.verdict.sentences]
+        sentences = "".join(f"<p>{html.escape(sentence.text)}</p>" for sentence in said)
+        rows = "".join(
+            f"<tr><td>{html.escape(rung.rung)}</td><td>{rung.points[-1].n_train}</td>"
+            f"<td>{rung.points[-1].auroc.estimate:.3f}</td>"
+            f"<td>{rung.points[-1].auroc.low:.3f}–{rung.points[-1].auroc.high:.3f}</td></tr>"
+            for rung in self.rungs
+            if rung.points
+        )
+        head = "<tr><th>rung</th><th>training patients</th><th>AUROC</th><th>95 % interval</th></tr>"
+        return f"{sentences}<table>{head}{rows}</table>"
+
+
+def weigh(run: StudyFolder | str | os.PathLike[str]) -> Evidence:
+    """Weigh a study and leave evidence.json in its folder.
+
+    Raises
+    ------
+    StudyError
+        The record is missing or damaged, no trial was finished, or no test fold holds every class.
+    """
+    folder = run if isinstance(run, StudyFolder) else StudyFolder(run)
+    scores = read_scores(folder)
+    _check(scores)
+    shared = {n: shared_training(scores.cohort, len(scores.units), n) for n in scores.plan.sizes}
+    rungs, curves = [], {}
+    for planned in scores.plan.rungs:
+        measured = _measure(scores, planned.rung)
+        curves[planned.rung] = {n: measures.auroc for n, measures in measured.items()}
+        points = _points(scores, planned.rung, measured, shared)
+        rungs.append(RungEvidence(planned.rung, planned.family, points))
+    counts = _counts(scores)
+    decided_at = _size_to_decide_at(scores, curves)
+    comparisons = compare_all(curves, decided_at, counts, shared, confidence=CONFIDENCE)
+    evidence = Evidence(
+        unit="patient" if scores.cohort.patients_known else "image",
+        n_test={"patients": _n_patients(scores), "per_class": counts, "folds": len(scores.units)},
+        classes=scores.cohort.classes,
+        rungs=tuple(rungs),
+        comparisons=comparisons,
+        verdict=_judge(scores, rungs, curves, comparisons, decided_at, shared),
+        cost=_cost(scores),
+    )
+    folder.write_json("evidence.json", evidence.to_json())
+    return evidence
+
+
+def shared_training(cohort: CohortRecord, n_folds: int, n_train: int) -> Float[np.ndarray, "fold fold"]:
+    """Expected share of patients that a subset of one fold's pool has in common with one of another's."""
+    pools = np.zeros((n_folds, int(cohort.patients.max()) + 1))
+    for fold in range(n_folds):
+        pools[fold, cohort.patients[(cohort.test_fold != fold) & (cohort.test_fold != -2)]] = 1
+    sizes = np.maximum(pools.sum(axis=1), 1)
+    return np.asarray(n_train * (pools @ pools.T) / np.outer(sizes, sizes))
+
+
+def _check(scores: Scores) -> None:
+    n_classes = len(scores.cohort.classes)
+    if not any(trial.is_done for trial in scores.trials):
+        reason = next((f" The first failed with: {trial.reason}" for trial in scores.trials), "")
+        raise StudyError(
+            found=f"{scores.folder.path} holds no finished trial.{reason}",
+            needed="At least one trial of one rung.",
+            do="Mend the cause and give 'medladder study' the same command again.",
+        )
+    if not any(len(np.unique(units.truth)) == n_classes for units in scores.units):
+        raise StudyError(
+            found=f"No test part of {scores.folder.path} holds all {n_classes} classes.",
+            needed="A test patient of every class: without one there is no ROC curve.",
+            do="Choose other test patients, with --test or by leaving the cohort's own test part out.",
+        )
+
+
+def _measure(scores: Scores, rung: str) -> dict[int, Measures]:
+    """The rung's metrics at every size at which a fold with all classes was finished."""
+    measured = {}
+    for n in scores.plan.sizes:
+        folds = scores.at(rung, n)
+        if any(len(np.unique(fold.truth)) == len(scores.cohort.classes) for fold in folds):
+            measured[n] = measure_folds(folds)
+    return measured
+
+
+def _points(
+    scores: Scores, rung: str, measured: Mapping[int, Measures], shared: Mapping[int, Float[np.ndarray, "f f"]]
+) -> tuple[Point, ...]:
+    if not measured:
+        return ()
+    is_trained = training_spread({n: measures.auroc for n, measures in measured.items()}) is not None
+    found = weigh_metrics(measured, shared)
+    points = []
+    for n, metrics in found.items():
+        here = [trial for trial in scores.trials if (trial.rung, trial.n_train) == (rung, n)]
+        done = [trial for trial in here if trial.is_done]
+        recalls = metrics.pop("recalls")
+        is_binary = len(recalls) == 2
+        points.append(
+            Point(
+                n_train=n,
+                repeats=len({trial.repeat for trial in done}),
+                failed=len(here) - len(done),
+                overlap=float(np.mean([trial.overlap or 0.0 for trial in done])),
+                holds="test patients and training draw" if is_trained else "test patients only",
+                sensitivity=recalls[1] if is_binary else None,
+                specificity=recalls[0] if is_binary else None,
+                recall=dict(zip(scores.cohort.classes, recalls, strict=True)),
+                **metrics,
+            )
+        )
+    return tuple(points)
+
+
+def _counts(scores: Scores) -> list[int]:
+    truth = np.concatenate([units.truth for units in scores.units])
+    return np.bincount(truth, minlength=len(scores.cohort.classes)).tolist()
+
+
+def _n_patients(scores: Scores) -> int:
+    return len(np.unique(np.concatenate([units.patients for units in scores.units])))
+
+
+def _size_to_decide_at(scores: Scores, curves: Mapping[str, Mapping[int, Measure]]) -> int:
+    """The largest size at which every rung has been tried; while a study runs, the one where most have a score."""
+    tried = {(trial.rung, trial.n_train) for trial in scores.trials}
+    sizes = sorted({n for curve in curves.values() for n in curve}, reverse=True)
+    for n in sizes:
+        if all((rung, n) in tried for rung in curves):
+            return n
+    return max(sizes, key=lambda n: (sum(n in curve for curve in curves.values()), n))
+
+
+def _judge(
+    scores: Scores,
+    rungs: Sequence[RungEvidence],
+    curves: Mapping[str, Mapping[int, Measure]],
+    comparisons: Sequence[Comparison],
+    n_train: int,
+    shared: Mapping[int, Float[np.ndarray, "f f"]],
+) -> Verdict:
+    here = {rung.rung: point for rung in rungs for point in rung.points if point.n_train == n_train}
+    standing = Standing(
+        n_train=n_train,
+        families={rung.rung: rung.family for rung in rungs if rung.rung in here},
+        aurocs={rung: point.auroc for rung, point in here.items()},
+        comparisons=comparisons,
+        counts=_counts(scores),
+        margin=scores.plan.margin,
+        last_step=None,
+    )
+    pick = pick_rung(standing)
+    step = change(curves[pick.rung], n_train, standing.counts, shared, confidence=CONFIDENCE)
+    standing = Standing(**{**standing.__dict__, "last_step": step})
+    is_trained = all(point.holds != "test patients only" for point in here.values())
+    warnings = find_warnings(scores, standing, pick, is_training_draw_held=is_trained)
+    return Verdict(pick.rung, pick.grade, speak(standing, pick), warnings)
+
+
+def _cost(scores: Scores) -> dict[str, list[dict[str, float]]]:
+    """Mean seconds and parameters of one fit, a rung and size; journal order does not reach the sums."""
+    cost: dict[str, list[dict[str, float]]] = {}
+    for planned in scores.plan.rungs:
+        cost[planned.rung] = []
+        for n in scores.plan.sizes:
+            done = [t for t in scores.trials if (t.rung, t.n_train) == (planned.rung, n) and t.is_done]
+            if done:
+                seconds = float(np.mean([trial.fit_seconds or 0.0 for trial in done]))
+                parameters = round(float(np.mean([trial.n_parameters or 0 for trial in done])))
+                cost[planned.rung].append({"n_train": n, "fit_seconds": seconds, "n_parameters": parameters})
+    return cost

@@ -1,0 +1,343 @@
+"""The training engine: by hand, against autograd, and its promise that fleet mates change nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss
+
+from medladder.architecture import count_parameters
+from medladder.errors import OptionError
+from medladder.rungs import fleet
+from medladder.rungs.dense import ACTIVATIONS, logits_of_one, see_layers, write_gradients
+from medladder.rungs.dense import log_loss as torch_log_loss
+from medladder.rungs.draws import Draw, draw_by_row
+from medladder.rungs.fleet import Ensemble, Recipe, Sample, one_cycle, pace, predict, train_fleet
+
+RECIPE = Recipe(
+    hidden=(12, 5),
+    activation="relu",
+    members=3,
+    dropout=0.2,
+    weight_decay=0.01,
+    shift=0.2,
+    learning_rate=0.01,
+    epochs=8,
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def blobs(n: int = 90, n_classes: int = 2, shape: tuple[int, ...] = (6, 5)) -> tuple[np.ndarray, np.ndarray]:
+    """Noise images in which a class brightens its own corner."""
+    rng = np.random.default_rng(3)
+    codes = np.arange(n) % n_classes
+    images = rng.integers(0, 180, (n, *shape)).astype(np.uint8)
+    flat = images.reshape(n, -1)
+    for code in range(n_classes):
+        flat[codes == code, 3 * code : 3 * code + 3] += 50
+    return images, codes
+
+
+def sample(codes: np.ndarray, draw: Draw) -> Sample:
+    return Sample(draw, codes[draw.rows], np.ones(len(np.unique(codes[draw.rows]))))
+
+
+def same_bits(one: Ensemble, other: Ensemble) -> bool:
+    pairs = zip((*one.weights, *one.biases), (*other.weights, *other.biases), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs) and one.epochs == other.epochs
+
+
+def by_hand() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    first = torch.tensor([[[1.0, -1.0], [2.0, 0.0]]]), torch.tensor([[[0.0, 0.5]]])
+    return [first, (torch.tensor([[[0.2], [3.0]]]), torch.tensor([[[-1.0]]]))]
+
+
+def test_a_two_layer_network_by_hand():
+    # x = (1, 2): sums 1·1 + 2·2 = 5 and −1 + 0.5 = −0.5; relu (5, 0); 0.2·5 − 1 = 0; sigmoid 1/2.
+    # x = (3, 2): sums 7 and −2.5; relu (7, 0); 0.2·7 − 1 = 0.4; sigmoid 1/(1 + e^−0.4).
+    weights = tuple(matrix.numpy() for matrix, _ in by_hand())
+    biases = tuple(bias[:, 0].numpy().astype(np.float64) for _, bias in by_hand())
+    ensemble = Ensemble("relu", weights, biases, epochs=(1.0,))
+    likely = 1 / (1 + math.exp(-0.4))
+    found = predict(ensemble, np.array([[1.0, 2.0], [3.0, 2.0]]))
+    np.testing.assert_allclose(found, [[0.5, 0.5], [1 - likely, likely]], atol=1e-7)
+
+
+def test_the_gradient_of_a_two_layer_network_by_hand():
+    # At x = (1, 2) the answer is 1/2; the class is 1, so the error is −1/2, and twice that for a weight of 2.
+    # Output: −1 · (5, 0), bias −1. Hidden: −1 · (0.2, 3), of which only the first passes relu: −0.2 · (1, 2).
+    layers, gradients = (
+        by_hand(),
+        [(torch.ones(1, 2, 2), torch.ones(1, 1, 2)), (torch.ones(1, 2, 1), torch.ones(1, 1, 1))],
+    )
+    batch = [torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[1.0]]]), torch.tensor([[2.0]])]
+    write_gradients(layers, gradients, batch, "relu")
+    torch.testing.assert_close(gradients[1][0], torch.tensor([[[-5.0], [0.0]]]))
+    torch.testing.assert_close(gradients[1][1], torch.tensor([[[-1.0]]]))
+    torch.testing.assert_close(gradients[0][0], torch.tensor([[[-0.2, 0.0], [-0.4, 0.0]]]))
+    torch.testing.assert_close(gradients[0][1], torch.tensor([[[-0.2, 0.0]]]))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_gradients_are_those_of_autograd(activation, outputs):
+    generator = torch.Generator().manual_seed(0)
+    nodes = (7, 6, 5, outputs)
+    rows = torch.randn(2, 400, generator=generator).requires_grad_()
+    pixels = torch.randn(2, 32, 7, generator=generator)
+    codes = torch.randint(0, max(outputs, 2), (2, 32), generator=generator)
+    targets = codes[..., None].float() if outputs == 1 else torch.eye(3)[codes]
+    weights = torch.rand(2, 32, generator=generator)
+    found = torch.zeros(2, 400)
+    write_gradients(see_layers(rows.detach(), nodes), see_layers(found, nodes), [pixels, targets, weights], activation)
+    for network in range(2):
+        one = [(matrix[network], bias[network]) for matrix, bias in see_layers(rows, nodes)]
+        losses = torch_log_loss(logits_of_one(one, pixels[network], activation), targets[network])
+        (losses * weights[network]).mean().backward()
+    torch.testing.assert_close(found, rows.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_dropped_nodes_pass_nothing_on_and_learn_nothing():
+    layers, gradients = (
+        by_hand(),
+        [(torch.ones(1, 2, 2), torch.ones(1, 1, 2)), (torch.ones(1, 2, 1), torch.ones(1, 1, 1))],
+    )
+    batch = [torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[1.0]]]), torch.tensor([[1.0]])]
+    write_gradients(layers, gradients, [*batch, torch.tensor([[[0.0, 2.0]]])], "relu")
+    assert not gradients[0][0].any()
+    error = 1 / (1 + math.exp(1)) - 1  # only the bias of −1 reaches the output
+    assert gradients[1][1].item() == pytest.approx(error)
+
+
+def test_the_learning_rate_rises_in_a_fifth_of_the_steps_and_falls_to_nothing():
+    found = [one_cycle(share) for share in (0.1, 0.2, 0.6, 1.0)]
+    assert found == pytest.approx([0.5, 1, 0.5, 0])
+
+
+def test_few_rows_get_many_passes_and_many_rows_large_batches():
+    free = replace(RECIPE, epochs=None)
+    assert pace(31, free) == fleet.Pace(batch=32, steps_per_epoch=1, steps=fleet.STEPS)
+    assert pace(5232, free) == fleet.Pace(batch=64, steps_per_epoch=82, steps=82 * fleet.EPOCHS)
+    assert pace(50_000, free) == fleet.Pace(batch=128, steps_per_epoch=391, steps=391 * fleet.EPOCHS)
+    assert pace(100, replace(RECIPE, epochs=3, batch=64)) == fleet.Pace(64, 2, 6)
+
+
+def test_it_learns_what_no_weighted_sum_can():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (400, 2))
+    codes = (x[:, 0] * x[:, 1] > 0).astype(int)
+    [trained] = train_fleet(x, [sample(codes, draw_by_row(codes, 0))], replace(RECIPE, epochs=40, dropout=0))
+    fresh = rng.uniform(-1, 1, (400, 2))
+    assert (predict(trained, fresh)[:, 1].round() == (fresh[:, 0] * fresh[:, 1] > 0)).mean() > 0.93
+
+
+def test_the_loss_falls_with_training():
+    images, codes = blobs()
+    draw = replace(draw_by_row(codes, 0), fold=np.full(90, -1))
+    losses = []
+    for epochs in (1, 5, 25):
+        [trained] = train_fleet(images, [sample(codes, draw)], replace(RECIPE, epochs=epochs))
+        losses.append(log_loss(codes, predict(trained, images)[:, 1]))
+    assert losses[0] > losses[1] > losses[2]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_network_is_the_same_alone_and_among_others(activation, n_classes):
+    images, codes = blobs(n_classes=n_classes)
+    recipe = replace(RECIPE, activation=activation, hidden=(33, 7))
+    samples = [sample(codes, draw_by_row(codes, seed)) for seed in range(4)]
+    together = train_fleet(images, samples, recipe)
+    for place in (0, 2):
+        [alone] = train_fleet(images, [samples[place]], recipe)
+        assert same_bits(alone, together[place])
+    assert not same_bits(together[0], together[1])
+
+
+def test_a_fleet_too_large_for_memory_is_trained_in_turns(monkeypatch):
+    images, codes = blobs()
+    samples = [sample(codes, draw_by_row(codes, seed)) for seed in range(3)]
+    at_once = train_fleet(images, samples, RECIPE)
+    crews = []
+    train = fleet._train
+    monkeypatch.setattr(fleet, "_train", lambda x, crew, *rest: (crews.append(len(crew)), train(x, crew, *rest))[1])
+    monkeypatch.setattr(fleet, "FLEET_BYTES", 4 * fleet.training_bytes((30, 12, 5, 1), batch=32))
+    in_turns = train_fleet(images, samples, RECIPE)
+    assert crews == [4, 4, 1]
+    assert all(map(same_bits, at_once, in_turns))
+
+
+def test_draws_of_other_sizes_and_classes_share_a_fleet():
+    images, codes = blobs(n_classes=3)
+    all_rows = draw_by_row(codes, 1)
+    two = np.flatnonzero(codes < 2)
+    two_classes = replace(draw_by_row(codes[two], 2), rows=two)
+    few = replace(draw_by_row(codes[:20], 3), rows=np.arange(20))
+    samples = [sample(codes, draw) for draw in (all_rows, two_classes, few)]
+    together = train_fleet(images, samples, RECIPE)
+    assert [one.weights[-1].shape for one in together] == [(3, 5, 3), (3, 5, 1), (3, 5, 3)]
+    for one, alone in zip(together, samples, strict=True):
+        assert same_bits(one, train_fleet(images, [alone], RECIPE)[0])
+
+
+def test_parameters_are_as_many_as_the_architecture_counts():
+    images, codes = blobs()
+    [trained] = train_fleet(images, [sample(codes, draw_by_row(codes, 0))], RECIPE)
+    stored = sum(array.size for array in (*trained.weights, *trained.biases))
+    assert stored == 3 * count_parameters((30, 12, 5, 1))
+
+
+def test_early_stopping_keeps_the_best_on_the_part_held_out():
+    images, _ = blobs()
+    noisy = np.random.default_rng(1).integers(0, 2, len(images))  # labels that can only be learned by heart
+    draw = draw_by_row(noisy, 0)
+    recipe = replace(RECIPE, epochs=60, dropout=0, shift=0)
+    [stopped] = train_fleet(images, [sample(noisy, draw)], recipe)
+    [ended] = train_fleet(images, [sample(noisy, replace(draw, is_thin=True))], recipe)
+    assert ended.epochs == (60, 60, 60)
+    for member in range(3):
+        held = draw.rows[draw.fold == member]
+        best, last = (log_loss(noisy[held], predict(one, images[held], [member])[:, 1]) for one in (stopped, ended))
+        assert stopped.epochs[member] < 60
+        assert best < last
+
+
+def test_a_part_for_choosing_only_is_never_learned_from():
+    images, codes = blobs()
+    draw = Draw(np.arange(90), np.where(np.arange(90) < 30, 0, -1), seed=4, is_thin=True)
+    other_images, other_codes = images.copy(), codes.copy()
+    other_images[:30] = 255 - images[:30]
+    other_codes[:30] = 1 - codes[:30]
+    [one] = train_fleet(images, [sample(codes, draw)], RECIPE)
+    [other] = train_fleet(other_images, [sample(other_codes, draw)], RECIPE)
+    assert same_bits(one, other)
+
+
+def test_members_hold_out_their_own_part_and_then_the_next():
+    images, codes = blobs()
+    draw = replace(draw_by_row(codes, 0, parts=2), rows=np.arange(90)[::-1])
+    networks = list(fleet._networks(images, sample(codes, draw), RECIPE))
+    for network, part in zip(networks, (0, 1, 0), strict=True):
+        assert network.choose.rows.tolist() == draw.rows[draw.fold == part].tolist()
+        assert network.learn.rows.tolist() == draw.rows[draw.fold != part].tolist()
+        assert network.learn.targets[:, 0].tolist() == codes[network.learn.rows].tolist()
+
+
+def test_a_thin_draw_holds_rows_out_but_chooses_nothing_by_them():
+    images, codes = blobs()
+    draw = replace(draw_by_row(codes, 0), is_thin=True)
+    for network in fleet._networks(images, sample(codes, draw), RECIPE):
+        assert len(network.learn.rows) == 72
+        assert len(network.choose.rows) == 0
+
+
+def test_a_member_without_a_class_in_its_rows_is_trained_all_the_same():
+    images, codes = blobs(n_classes=3)
+    draw = replace(draw_by_row(codes, 0), fold=np.where(codes == 2, 1, 0))
+    [trained] = train_fleet(images, [sample(codes, draw)], RECIPE)
+    assert predict(trained, images[:4], [1]).shape == (4, 3)
+    assert np.isfinite(predict(trained, images)).all()
+
+
+def test_a_table_is_scaled_by_column_and_pixels_together():
+    table = np.array([[0.0, 10.0, 5.0], [2.0, 30.0, 5.0]])
+    centre, scale = fleet._normalisation(table, np.array([0, 1]))
+    assert centre.tolist() == [1, 20, 5]
+    assert scale.tolist() == [1, 10, 1]  # a column that never changes is only centred
+    centre, scale = fleet._normalisation(table[:, None, :], np.array([0, 1]))
+    assert centre.tolist() == [1, 20, 5]
+    np.testing.assert_allclose(scale, math.sqrt((1 + 100 + 0) / 3))
+
+
+def test_moved_images_repeat_their_rim():
+    image = np.array([[[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
+    seen = {fleet._moved(image, 0.4, np.random.default_rng(seed)).tobytes() for seed in range(60)}
+    up_left = np.array([[[5, 6, 6], [8, 9, 9], [8, 9, 9]]])
+    assert len(seen) == 9
+    assert {image.tobytes(), up_left.tobytes()} <= seen
+
+
+def test_vectors_and_the_channels_of_images_never_move():
+    table, colour = np.arange(6).reshape(1, 6), np.arange(30).reshape(1, 1, 1, 30)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        assert np.array_equal(fleet._moved(table, 0.5, rng), table)
+        assert np.array_equal(fleet._moved(colour, 0.5, rng), colour)
+
+
+def test_pixels_of_any_depth_train_the_same_network():
+    images, codes = blobs()
+    samples = [sample(codes, draw_by_row(codes, 0))]
+    [bytes_] = train_fleet(images, samples, RECIPE)
+    [words] = train_fleet(images.astype(np.uint16) * 257, samples, RECIPE)
+    [floats] = train_fleet(images.astype(np.float32) / np.float32(255), samples, RECIPE)
+    assert same_bits(bytes_, floats)
+    np.testing.assert_allclose(predict(bytes_, images), predict(words, images.astype(np.uint16) * 257), atol=1e-4)
+
+
+def test_a_read_only_memory_map_serves(tmp_path):
+    images, codes = blobs(shape=(6, 5, 3))
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    samples = [sample(codes, draw_by_row(codes, 0))]
+    assert same_bits(train_fleet(mapped, samples, RECIPE)[0], train_fleet(images, samples, RECIPE)[0])
+
+
+def test_a_column_far_from_zero_keeps_its_digits():
+    rng = np.random.default_rng(0)
+    near = rng.normal(size=(200, 2))
+    codes = (near[:, 0] > 0).astype(int)
+    recipe = replace(RECIPE, epochs=30)
+    [far] = train_fleet(near + 1e7, [sample(codes, draw_by_row(codes, 0))], recipe)
+    assert (predict(far, near + 1e7)[:, 1].round() == codes).mean() > 0.93
+
+
+def test_a_heavier_class_is_answered_more_often():
+    images, codes = blobs()
+    draw = draw_by_row(codes, 0)
+    even, uneven = (Sample(draw, codes, np.array(weights)) for weights in ((1.0, 1.0), (0.2, 1.8)))
+    first, second = train_fleet(images, [even, uneven], RECIPE)
+    assert predict(second, images)[:, 1].mean() > predict(first, images)[:, 1].mean() + 0.1
+
+
+def test_a_rows_answer_does_not_hang_on_its_neighbours():
+    images, codes = blobs(n=90)
+    [trained] = train_fleet(images, [sample(codes, draw_by_row(codes, 0))], RECIPE)
+    many = np.concatenate([images] * 7)  # more than are predicted at once
+    np.testing.assert_allclose(predict(trained, many)[600:603], predict(trained, many[600:603]), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("hidden", ()),
+        ("hidden", (4, 1)),
+        ("members", 0),
+        ("dropout", 1.0),
+        ("weight_decay", -0.1),
+        ("shift", 2),
+        ("learning_rate", 0.0),
+        ("epochs", 0),
+        ("batch", 20),
+    ],
+)
+def test_settings_out_of_range_are_refused(setting, value):
+    with pytest.raises(OptionError, match="It is"):
+        replace(RECIPE, **{setting: value})
+
+
+def test_a_mistyped_activation_gets_the_nearest_right_one():
+    with pytest.raises(OptionError, match="Did you mean 'relu'"):
+        replace(RECIPE, activation="rleu")
