@@ -77,7 +77,8 @@ def draw_study(
     `shares` are the classes' shares of the test patients (default equal). `auroc` gives a rung its truth, as a
     number or a function of n. `training_sd` is the standard deviation of a trial's delta at the smallest size; it
     shrinks as 1/sqrt(n) and repeats share it as far as their subsets overlap. `pool` counts the training patients
-    of a fold (default the largest size, or the other folds' patients). `failed` names trials as (rung, n_train, repeat), in every fold.
+    of a fold (default the largest size, or the other folds' patients). `failed` names trials as (rung, n_train,
+    repeat), in every fold.
     """
     folder = StudyFolder(path)
     cohort = _draw_cohort(

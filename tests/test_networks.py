@@ -113,7 +113,7 @@ def test_a_lone_fit_is_a_fleet_of_one():
     from_fleet = fit_many(rung, images, labels, draws)[1]
     alone = clone(rung).fit(images, labels, draw=draw)
     assert np.array_equal(from_fleet.predict_proba(images), alone.predict_proba(images))
-    assert np.array_equal(from_fleet.out_of_part_proba_, alone.out_of_part_proba_)
+    np.testing.assert_array_equal(from_fleet.out_of_part_proba_, alone.out_of_part_proba_)
     assert not hasattr(rung, "classes_")
 
 
@@ -124,7 +124,7 @@ def test_the_rows_of_a_draw_are_the_rows_of_a_lone_fit():
     [from_fleet] = fit_many(DeepNetworkClassifier(**QUICK), images, labels, [Draw(rows, inner.fold, 5)])
     alone = DeepNetworkClassifier(**QUICK).fit(images[rows], labels[rows], draw=Draw(np.arange(50), inner.fold, 5))
     assert np.array_equal(from_fleet.predict_proba(images), alone.predict_proba(images))
-    assert np.array_equal(from_fleet.out_of_part_proba_, alone.out_of_part_proba_)
+    np.testing.assert_array_equal(from_fleet.out_of_part_proba_, alone.out_of_part_proba_)
 
 
 def test_the_seed_decides_everything():

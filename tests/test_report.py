@@ -207,7 +207,7 @@ def test_the_table_is_at_the_size_that_the_verdict_compares(tmp_path: Path) -> N
     folder.write_json("evidence.json", evidence)
     text = render(folder)
     assert "The rungs at 1,870" in text
-    assert "This is the largest size that all compared rungs share." in text
+    assert "The verdict compares the rungs at this size." in text
     assert "no score at this size" not in text
 
 

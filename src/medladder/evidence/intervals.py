@@ -132,10 +132,10 @@ def joined_interval(parts: Sequence[Interval], training: float | None, quantile:
 def difference_interval(estimate: float, counts: Sequence[int], variance: Variance, *, confidence: float) -> Interval:
     """Interval of a difference of two paired scores, within -1 to 1.
 
-    On Fisher's scale. In each class one more patient is imagined whom the two rungs rank half the way apart, so that
-    two rungs without a mistake are not said to be exactly alike.
+    On Fisher's scale. In each class one more patient is imagined whom the two rungs rank a quarter of the way apart,
+    so that two rungs without a mistake are not said to be exactly alike.
     """
-    imagined = sum((0.5 / (count + 2)) ** 2 for count in counts)
+    imagined = sum((0.25 / (count + 2)) ** 2 for count in counts)
     t = quantile(variance.dof, confidence)
     inner = float(np.clip(estimate, -1 + 1e-9, 1 - 1e-9))
     half = t * np.sqrt(variance.total + imagined) / (1 - inner**2)

@@ -28,7 +28,7 @@ DECAYS = np.linspace(0.5, 1.5, 9)
 LINEAR = np.linspace(0.0, 1.0, 6)
 DECAY_SD = 0.5
 FLOOR = 1e-3
-FOLDS_CORRELATE = 0.25
+FOLDS_CORRELATE = 0.4
 
 
 @dataclass(frozen=True)

@@ -222,9 +222,13 @@ def _plot_run(axes: Axes, run: Sequence[dict[str, Any]], look: Look, *, is_best:
     n = [point["n_train"] for point in run]
     estimate, low, high = ([point["auroc"][key] for point in run] for key in ("estimate", "low", "high"))
     width = 2.6 if is_best else 1.7
+    ink = look.casing or look.colour
     if len(run) == 1:
-        axes.plot([n[0], n[0]], [low[0], high[0]], color=look.casing or look.colour, lw=1.2, zorder=layer)
-    axes.fill_between(n, low, high, color=look.colour, alpha=0.22 if look.casing else 0.1, lw=0, zorder=2)
+        axes.plot([n[0], n[0]], [low[0], high[0]], color=ink, lw=1.2, zorder=layer)
+    # Bands overlap on most cohorts: faint fills, the edges drawn, and the recommended rung's a little stronger.
+    axes.fill_between(n, low, high, color=ink, alpha=0.15 if is_best else 0.05, lw=0, zorder=2)
+    for edge in (low, high):
+        axes.plot(n, edge, color=ink, lw=0.6, alpha=0.55 if is_best else 0.35, zorder=2.5)
     if look.casing:
         axes.plot(n, estimate, color=look.casing, lw=width + 1.6, zorder=layer, solid_capstyle="round")
     (line,) = axes.plot(n, estimate, color=look.colour, lw=width, zorder=layer)
@@ -277,8 +281,8 @@ def _label_curves(
                 [float(ends[i][1]), float(ends[i][1]), place],
                 transform=None,
                 color=(looks[name].casing or looks[name].colour) if is_whole else SOFT,
-                lw=0.7 if is_whole else 0.5,
-                ls="-" if is_whole else (0, (1, 5)),
+                lw=0.7 if is_whole else 0.9,
+                ls="-" if is_whole else (0, (1, 3)),
             )
         )
         for line, text in enumerate(captions[name]):

@@ -172,7 +172,7 @@ class NeuralNetworkClassifier(DenseClassifier):
     def __init__(
         self,
         *,
-        width: int = 256,
+        width: int = 128,
         activation: ActivationName = "relu",
         dropout: float = 0.2,
         weight_decay: float = 0.01,
