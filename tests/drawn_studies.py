@@ -174,6 +174,7 @@ def _plan(
         folds=("test",) if folds == 1 else tuple(f"fold {number + 1} of {folds}" for number in range(folds)),
         split="own test part" if folds == 1 else "patient-wise stratified folds",
         leave_out=None,
+        tested_on=None,
         keep_val=False,
         seed=seed,
         image={

@@ -85,7 +85,8 @@ def write_study(
     )  # fmt: skip
     settings: dict[str, Any] = {
         "repeat_blocks": ((0, repeats),), "round": repeats, "split": "own test part", "keep_val": False, "seed": 0,
-        "leave_out": None, "margin": 0.02, "accept": (), "extensions": (),
+        "leave_out": None,
+        "tested_on": None, "margin": 0.02, "accept": (), "extensions": (),
         "versions": {"medladder": "0.1.0", "python": "3.11.7", "numpy": "2.3.0"},
     }  # fmt: skip
     preparation = {"size": list(shape[:2]), "resampling": "bilinear, antialiased", "protocol": 1}

@@ -31,6 +31,7 @@ def plan(**changes: object) -> Plan:
         "folds": ("test",),
         "split": "the cohort's own test part",
         "leave_out": None,
+        "tested_on": None,
         "keep_val": False,
         "seed": 0,
         "image": {"shape": [2, 2], "preparation": {"size": [2, 2]}},

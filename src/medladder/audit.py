@@ -87,6 +87,10 @@ def conflicting_rows(cohort: Cohort) -> Bool[np.ndarray, " image"]:
     return n_labels[content] > 1
 
 
+def _number(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
+
+
 def _files(cohort: Cohort, rows: Int[np.ndarray, " row"]) -> tuple[str, ...]:
     return tuple(cohort.files[i] for i in rows)
 
@@ -103,7 +107,7 @@ def _unreadable(cohort: Cohort) -> Iterator[Finding]:
         "stop" if share > LARGEST_UNREADABLE_SHARE else "warning",
         tuple(cohort.unreadable),
         n_bad,
-        f"{n_bad} of {n_bad + len(cohort.labels)} images ({share:.1%}) cannot be read ({reasons}).",
+        f"{n_bad} of {n_bad + len(cohort.labels)} images ({share:.1%}) could not be read ({reasons}).",
         "Left out of the study. Export these files again.",
     )
 
@@ -115,23 +119,25 @@ def _unlabelled(cohort: Cohort) -> Iterator[Finding]:
             "note",
             (),
             cohort.n_unlabelled,
-            f"{cohort.n_unlabelled} rows of the manifest have no label.",
+            f"{_number(cohort.n_unlabelled, 'row', 'rows')} of the manifest without a label.",
             "Left out of the study.",
         )
 
 
 def _image_overlap(cohort: Cohort) -> Iterator[Finding]:
     _, content = np.unique(cohort.contents, return_inverse=True)
-    yield from _overlap(cohort, content, "image-overlap", "exact copies of one image", LARGEST_COPIED_SHARE)
+    yield from _overlap(
+        cohort, content, "image-overlap", ("set of exact copies", "sets of exact copies"), LARGEST_COPIED_SHARE
+    )
 
 
 def _patient_overlap(cohort: Cohort) -> Iterator[Finding]:
     if cohort.patients_known:
-        yield from _overlap(cohort, cohort.patients, "patient-overlap", "patients", 0.0)
+        yield from _overlap(cohort, cohort.patients, "patient-overlap", ("patient", "patients"), 0.0)
 
 
 def _overlap(
-    cohort: Cohort, unit: Int[np.ndarray, " image"], kind: str, what: str, largest_share: float
+    cohort: Cohort, unit: Int[np.ndarray, " image"], kind: str, what: tuple[str, str], largest_share: float
 ) -> Iterator[Finding]:
     """Units with images in two parts; those shared with the test part stop a study above `largest_share` of it.
 
@@ -149,7 +155,7 @@ def _overlap(
             severity,
             _files(cohort, rows),
             len(both),
-            f"{len(both)} {what} stand in both {one} and {other} ({len(rows)} images).",
+            f"{_number(len(both), *what)} in both {one} and {other} ({len(rows)} images).",
             "Kept together wherever the study splits; under --keep-val left out of train."
             if other == "val"
             else f"Their images in {one} are left out of the study. Mend the split if it is yours.",
@@ -165,7 +171,7 @@ def _label_conflicts(cohort: Cohort) -> Iterator[Finding]:
             "warning",
             _files(cohort, rows),
             len(rows),
-            f"{len(rows)} images are exact copies of an image with another label ({n_sets} sets of copies).",
+            f"{len(rows)} images have an exact copy with another label ({_number(n_sets, 'set', 'sets')} of copies).",
             "Left out of the study: no one can say which label is right.",
         )
 
@@ -181,7 +187,8 @@ def _exact_duplicates(cohort: Cohort) -> Iterator[Finding]:
             "note",
             _files(cohort, rows),
             len(rows) - n_sets,
-            f"{len(rows) - n_sets} images are exact copies of another ({n_sets} sets, {len(rows)} images in all).",
+            f"{_number(len(rows) - n_sets, 'exact copy', 'exact copies')} of another image "
+            f"({_number(n_sets, 'set', 'sets')}, {len(rows)} images in all).",
             "Kept together as one patient wherever the study splits.",
         )
 
@@ -199,7 +206,7 @@ def _patients_in_two_classes(cohort: Cohort) -> Iterator[Finding]:
             "warning",
             _files(cohort, rows),
             len(mixed),
-            f"{len(mixed)} patients have images of more than one class ({len(rows)} images).",
+            f"{_number(len(mixed), 'patient', 'patients')} with images of more than one class ({len(rows)} images).",
             "Kept on one side of every split, scored once a class. Right for two eyes, wrong for a typing error.",
         )
 
@@ -213,7 +220,7 @@ def _thin_classes(cohort: Cohort) -> Iterator[Finding]:
                 "warning",
                 (),
                 n_patients,
-                f"Class '{name}' has {n_patients} patients.",
+                f"Class '{name}' has {_number(n_patients, 'patient', 'patients')}.",
                 "Too few to say much about it: add patients or merge the class into another.",
             )
 

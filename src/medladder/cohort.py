@@ -29,7 +29,7 @@ class Cohort:
     `images` has the axes of docs/architecture.md and stays on disk (memory-mapped) at `store`; `patients` are
     numbered in cohort order and are the images themselves where no one said whose they are (`patients_known`).
     `parts` are train, val or test. `files` are for the audit only. `unreadable` maps files that were left out
-    to the reason.
+    to the reason. `tested_on` names the other cohort whose images are the test part.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Cohort:
     columns: Mapping[str, Shaped[np.ndarray, " image"]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     n_unlabelled: int = 0
+    tested_on: str | None = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in zip(self.classes, np.bincount(self.labels), strict=True))
@@ -159,6 +160,7 @@ def join_test(cohort: Cohort, other: Cohort, *, cache: Path | None = None) -> Co
     return replace(
         cohort,
         name=f"{cohort.name} tested on {other.name}",
+        tested_on=other.name,
         images=np.load(store, mmap_mode="r", allow_pickle=False),
         store=store,
         labels=np.concatenate([cohort.labels, at[other.labels]]),

@@ -159,6 +159,7 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
         folds=folds.names,
         split=folds.how,
         leave_out=wishes.leave_out,
+        tested_on=cohort.tested_on,
         keep_val=wishes.keep_val,
         seed=wishes.seed,
         image={"shape": list(cohort.images.shape[1:]), "preparation": cohort.preparation.to_json()},

@@ -70,6 +70,7 @@ class Standing:
     counts: Sequence[int]
     margin: float
     last_step: tuple[int, Interval] | None
+    unit: str
 
 
 def pick_rung(standing: Standing) -> Pick:
@@ -125,34 +126,29 @@ def speak(standing: Standing, pick: Pick) -> tuple[Sentence, ...]:
 
 
 def _of_pick(standing: Standing, pick: Pick) -> Sentence:
-    interval = standing.aurocs[pick.rung]
-    score = f"AUROC {_span(interval)} with {standing.n_train:,} training patients"
-    scope = "" if "transfer" in standing.families.values() else ", among models trained from scratch"
-    others = len(standing.aurocs) - 1
+    """What to use, the short answer first: the report shows it as its headline."""
+    score = f"AUROC {_span(standing.aurocs[pick.rung])} with {standing.n_train:,} training {standing.unit}s"
+    scope = "" if "transfer" in standing.families.values() else "Among models trained from scratch: "
     if standing.families[pick.rung] == "floor":
-        text = f"Nothing here is shown to have learned better than knowing nothing: {pick.rung} stands, {score}."
-        return Sentence(_limited(text, pick), f"{pick.grade}: nothing shown better than {pick.rung}")
-    if not others:
-        return Sentence(f"Only {pick.rung} was tried: {score}.", f"{pick.grade}: no other rung")
+        text = f"Nothing here is shown to be better than knowing nothing. {pick.rung} stands, {score}{_limit(pick)}."
+        return Sentence(text, f"{pick.grade}: nothing shown better than {pick.rung}")
+    if len(standing.aurocs) == 1:
+        return Sentence(f"Only {pick.rung} was tried. {score}.", f"{pick.grade}: no other rung")
     if pick.grade == "shown":
-        text = (
-            f"Use {pick.rung}{scope}: {score}. It is shown that no other rung tried is better by {standing.margin:g} "
-            "AUROC or more."
-        )
+        text = f"Use {pick.rung}: no other rung is better by {standing.margin:g} AUROC or more. {scope}{score}."
         return Sentence(text, "shown: simplest rung that none beats by the margin")
     if pick.grade == "not contradicted":
-        text = f"Use {pick.rung}{scope}: {score}. Nothing here shows that another rung is better; up to"
-        text += f" {pick.missed:.3f} AUROC may be missed."
+        text = f"Use {pick.rung}: nothing here shows that another rung is better. {scope}{score}{_limit(pick)}."
         return Sentence(text, "not contradicted: simplest rung that none is shown better than")
     text = (
-        f"These data cannot tell which rung is best{scope}; {pick.rung} is the simplest that none is shown better "
-        f"than: {score}."
+        f"These data cannot tell which rung is best. {scope}{pick.rung} is the simplest that none is shown better "
+        f"than, {score}{_limit(pick)}."
     )
-    return Sentence(_limited(text, pick), "cannot tell: more than .10 AUROC may be missed, or a class is thin")
+    return Sentence(text, "cannot tell: more than .10 AUROC may be missed, or a class is thin")
 
 
-def _limited(text: str, pick: Pick) -> str:
-    return f"{text} Up to {pick.missed:.2f} AUROC may be missed." if pick.missed > 0 else text
+def _limit(pick: Pick) -> str:
+    return f"; up to {pick.missed:.3f} AUROC may be missed" if pick.missed > 0 else ""
 
 
 def _of_families(standing: Standing) -> Sentence | None:
@@ -166,7 +162,7 @@ def _of_families(standing: Standing) -> Sentence | None:
     gain = _gains(standing).get((deep or "", conventional or ""))
     if deep is None or conventional is None or gain is None:
         return None
-    span = f"{gain.estimate:+.3f} AUROC ({gain.low:+.3f} to {gain.high:+.3f})"
+    span = _change(gain)
     if gain.low > 0:
         text = f"Deep learning is shown better than conventional methods here: {deep} against {conventional}, {span}."
     elif gain.high < 0:
@@ -182,8 +178,8 @@ def _of_last_step(standing: Standing, pick: Pick) -> Sentence | None:
     if standing.last_step is None or standing.families[pick.rung] == "floor":
         return None
     smaller, step = standing.last_step
-    span = f"{step.estimate:+.3f} AUROC ({step.low:+.3f} to {step.high:+.3f})"
-    between = f"From {smaller:,} to {standing.n_train:,} training patients {pick.rung} changed by {span}"
+    span = _change(step)
+    between = f"From {smaller:,} to {standing.n_train:,} training {standing.unit}s {pick.rung} changed by {span}"
     if step.low > 0:
         return Sentence(f"{between}: it was still gaining.", "last step: gain shown")
     if step.high < 0:
@@ -193,3 +189,8 @@ def _of_last_step(standing: Standing, pick: Pick) -> Sentence | None:
 
 def _span(interval: Interval) -> str:
     return f"{interval.estimate:.3f} (95 % interval {interval.low:.3f}–{interval.high:.3f})"
+
+
+def _change(interval: Interval) -> str:
+    text = f"{interval.estimate:+.3f} AUROC ({interval.low:+.3f} to {interval.high:+.3f})"
+    return text.replace("-", "−")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -226,10 +226,11 @@ def _judge(
         counts=_counts(scores),
         margin=scores.plan.margin,
         last_step=None,
+        unit="patient" if scores.cohort.patients_known else "image",
     )
     pick = pick_rung(standing)
     step = change(curves[pick.rung], n_train, standing.counts, shared, confidence=CONFIDENCE)
-    standing = Standing(**{**standing.__dict__, "last_step": step})
+    standing = replace(standing, last_step=step)
     is_trained = all(point.holds != "test patients only" for point in here.values())
     warnings = find_warnings(scores, standing, pick, is_training_draw_held=is_trained)
     return Verdict(pick.rung, pick.grade, speak(standing, pick), warnings)

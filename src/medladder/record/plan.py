@@ -56,6 +56,7 @@ class Plan:
     folds: tuple[str, ...]
     split: str
     leave_out: str | None
+    tested_on: str | None
     keep_val: bool
     seed: int
     image: dict[str, Any]

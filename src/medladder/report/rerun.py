@@ -21,6 +21,7 @@ def _write_command(plan: Plan, repeats: int) -> str:
     words += ["--seed", str(plan.seed), "--margin", f"{plan.margin:g}"]
     words += ["--leave-out", plan.leave_out] if plan.leave_out else []
     words += ["--keep-val"] if plan.keep_val else []
+    words += ["--test", "OTHER_COHORT"] if plan.tested_on else []
     for kind in plan.accept:
         words += ["--accept", kind]
     return shlex.join(words)
