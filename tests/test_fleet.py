@@ -26,6 +26,7 @@ RECIPE = Recipe(
     dropout=0.2,
     weight_decay=0.01,
     shift=0.2,
+    standardise=True,
     learning_rate=0.01,
     epochs=8,
 )
@@ -69,7 +70,7 @@ def test_a_two_layer_network_by_hand():
     # x = (3, 2): sums 7 and −2.5; relu (7, 0); 0.2·7 − 1 = 0.4; sigmoid 1/(1 + e^−0.4).
     weights = tuple(matrix.numpy() for matrix, _ in by_hand())
     biases = tuple(bias[:, 0].numpy().astype(np.float64) for _, bias in by_hand())
-    ensemble = Ensemble("relu", weights, biases, epochs=(1.0,))
+    ensemble = Ensemble("relu", False, weights, biases, epochs=(1.0,))
     likely = 1 / (1 + math.exp(-0.4))
     found = predict(ensemble, np.array([[1.0, 2.0], [3.0, 2.0]]))
     np.testing.assert_allclose(found, [[0.5, 0.5], [1 - likely, likely]], atol=1e-7)
@@ -253,12 +254,29 @@ def test_a_member_without_a_class_in_its_rows_is_trained_all_the_same():
 
 def test_a_table_is_scaled_by_column_and_pixels_together():
     table = np.array([[0.0, 10.0, 5.0], [2.0, 30.0, 5.0]])
-    centre, scale = fleet._normalisation(table, np.array([0, 1]))
+    centre, scale = fleet._normalisation(table, np.array([0, 1]), False)
     assert centre.tolist() == [1, 20, 5]
     assert scale.tolist() == [1, 10, 1]  # a column that never changes is only centred
-    centre, scale = fleet._normalisation(table[:, None, :], np.array([0, 1]))
+    centre, scale = fleet._normalisation(table[:, None, :], np.array([0, 1]), False)
     assert centre.tolist() == [1, 20, 5]
     np.testing.assert_allclose(scale, math.sqrt((1 + 100 + 0) / 3))
+
+
+def test_a_standardised_image_has_mean_0_and_spread_1_by_hand():
+    images = np.array([[[1.0, 3.0], [1.0, 3.0]], [[7.0, 7.0], [7.0, 7.0]]])
+    assert fleet.unrolled(images, is_standardised=True).tolist() == [[-1, 1, -1, 1], [0, 0, 0, 0]]
+    assert fleet.unrolled(images, is_standardised=False).tolist() == [[1, 3, 1, 3], [7, 7, 7, 7]]
+
+
+def test_exposure_says_nothing_unless_it_is_let_in():
+    images, codes = blobs()
+    samples = [sample(codes, draw_by_row(codes, 0))]
+    darker = images.astype(np.float64) / 255 * 0.5 + 0.1
+    [blind], [seeing] = (train_fleet(images, samples, replace(RECIPE, standardise=is_on)) for is_on in (True, False))
+    np.testing.assert_allclose(predict(blind, darker), predict(blind, images), atol=1e-6)
+    assert np.abs(predict(seeing, darker) - predict(seeing, images)).max() > 0.05
+    [table] = train_fleet(images.reshape(90, -1), samples, RECIPE)
+    assert not table.is_standardised
 
 
 def test_moved_images_repeat_their_rim():

@@ -6,18 +6,20 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .architecture import Budget
-from .audit import Finding
-from .cohort import Cohort
 from .errors import InputError, MedladderError
-from .planning import PlannedStudy
+
+if TYPE_CHECKING:  # reading a finished study needs neither images nor torch
+    from .architecture import Budget
+    from .audit import Finding
+    from .cohort import Cohort
+    from .planning import PlannedStudy
 
 _SEVERITY_STYLE = {"stop": "bold red", "warning": "yellow", "note": "dim"}
 _FILES_SHOWN = 6

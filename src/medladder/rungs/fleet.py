@@ -76,6 +76,8 @@ class Recipe:
     weight_decay: float
     shift: float
     """The images of a batch move together, by up to this share of their side each way."""
+    standardise: bool
+    """Give each image mean 0 and spread 1 of its own, so that exposure says nothing; vectors stay as they are."""
     learning_rate: float
     """At its peak."""
     epochs: int | None = None
@@ -113,9 +115,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The trained networks of one draw. They take unrolled images as `in_unit_range` gives them."""
+    """The trained networks of one draw. They take images as `unrolled` gives them."""
 
     activation: str
+    is_standardised: bool
     weights: tuple[Float32[np.ndarray, "member before after"], ...]
     biases: tuple[Float64[np.ndarray, "member after"], ...]
     epochs: tuple[float, ...]
@@ -171,12 +174,22 @@ def predict(
     members = range(len(ensemble.epochs)) if members is None else members
     means = []
     for start in range(0, len(images), ROWS_AT_ONCE):
-        block = in_unit_range(images[start : start + ROWS_AT_ONCE])
-        pixels = torch.from_numpy(block.reshape(len(block), -1).astype(np.float64))
+        block = images[start : start + ROWS_AT_ONCE]
+        pixels = torch.from_numpy(unrolled(block, ensemble.is_standardised).astype(np.float64))
         votes = [probabilities(logits_of_one(_member(ensemble, m), pixels, ensemble.activation)) for m in members]
         means.append(torch.stack(votes).mean(dim=0).numpy())
     proba = np.concatenate(means)
     return np.hstack([1 - proba, proba]) if proba.shape[1] == 1 else proba
+
+
+def unrolled(images: Shaped[np.ndarray, "image ..."], is_standardised: bool) -> Float[np.ndarray, "image input"]:
+    """See images as vectors, row by row, each with mean 0 and spread 1 of its own if standardised."""
+    pixels = in_unit_range(images).reshape(len(images), -1)
+    if is_standardised:
+        pixels -= pixels.mean(axis=1, keepdims=True)
+        spread = pixels.std(axis=1, keepdims=True)
+        pixels /= np.where(spread > 0, spread, 1)
+    return pixels
 
 
 @dataclass(frozen=True)
@@ -199,6 +212,7 @@ class _Network:
     member: int
     learn: _Cases
     choose: _Cases
+    is_standardised: bool
     centre: Float64[np.ndarray, " input"]
     scale: Float64[np.ndarray, " input"]
 
@@ -214,28 +228,28 @@ class _Trained:
 
 def _networks(images: Shaped[np.ndarray, "image ..."], sample: Sample, recipe: Recipe) -> Iterator[_Network]:
     draw, parts, n_classes = sample.draw, parts_of(sample.draw.fold), len(sample.class_weights)
-    centre, scale = _normalisation(images, draw.rows[may_learn(draw.fold)])
+    is_standardised = recipe.standardise and images.ndim > 2
+    centre, scale = _normalisation(images, draw.rows[may_learn(draw.fold)], is_standardised)
     outputs = np.array([1]) if n_classes == 2 else np.arange(n_classes)
     targets = (sample.codes[:, None] == outputs).astype(np.float32)
     cases = _Cases(draw.rows, targets, sample.class_weights[sample.codes].astype(np.float32))
     for member in range(recipe.members):
         held = (draw.fold == member % parts) if parts else np.zeros(len(draw.rows), dtype=bool)
         choose = cases[held & (not draw.is_thin)]
-        yield _Network(draw.seed, member, cases[~held], choose, centre, scale)
+        yield _Network(draw.seed, member, cases[~held], choose, is_standardised, centre, scale)
 
 
 def _normalisation(
-    images: Shaped[np.ndarray, "image ..."], rows: Int[np.ndarray, " row"]
+    images: Shaped[np.ndarray, "image ..."], rows: Int[np.ndarray, " row"], is_standardised: bool
 ) -> tuple[Float64[np.ndarray, " input"], Float64[np.ndarray, " input"]]:
     """Centre each input; pixels share one spread, so that a dark rim stays quiet, columns have their own."""
 
-    def unrolled() -> Iterator[Float[np.ndarray, "row input"]]:
+    def blocks() -> Iterator[Float[np.ndarray, "row input"]]:
         for start in range(0, len(rows), ROWS_AT_ONCE):
-            block = in_unit_range(images[rows[start : start + ROWS_AT_ONCE]])
-            yield block.reshape(len(block), -1)
+            yield unrolled(images[rows[start : start + ROWS_AT_ONCE]], is_standardised)
 
-    centre = np.sum([block.sum(axis=0, dtype=np.float64) for block in unrolled()], axis=0) / len(rows)
-    variance = np.sum([((block - centre) ** 2).sum(axis=0) for block in unrolled()], axis=0) / len(rows)
+    centre = np.sum([block.sum(axis=0, dtype=np.float64) for block in blocks()], axis=0) / len(rows)
+    variance = np.sum([((block - centre) ** 2).sum(axis=0) for block in blocks()], axis=0) / len(rows)
     if images.ndim > 2:
         variance = np.full_like(variance, variance.mean())
     return centre, np.sqrt(np.where(variance > 0, variance, 1.0))
@@ -322,7 +336,7 @@ def _moved(
 
 
 def _normalised(block: Shaped[np.ndarray, "row ..."], network: _Network) -> Float32[np.ndarray, "row input"]:
-    pixels = in_unit_range(block).reshape(len(block), -1)
+    pixels = unrolled(block, network.is_standardised)
     pixels -= network.centre.astype(pixels.dtype)
     pixels /= network.scale.astype(pixels.dtype)
     return pixels.astype(np.float32, copy=False)
@@ -355,7 +369,13 @@ def _ensemble(
     for member, network in enumerate(crew):
         weights[0][member] /= network.scale[:, None]
         biases[0][member] -= network.centre @ weights[0][member]
-    return Ensemble(activation, tuple(weights), tuple(biases), tuple(float(one.epochs) for one in trained))
+    return Ensemble(
+        activation,
+        crew[0].is_standardised,
+        tuple(weights),
+        tuple(biases),
+        tuple(float(one.epochs) for one in trained),
+    )
 
 
 def _member(ensemble: Ensemble, member: int) -> list[tuple[Float64[Tensor, "before after"], Float64[Tensor, " after"]]]:

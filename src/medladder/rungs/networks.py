@@ -36,6 +36,7 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
         dropout: float,
         weight_decay: float,
         shift: float,
+        standardise: bool,
         class_weight: Mapping[Any, float] | str | None,
         members: int,
         epochs: int | None,
@@ -47,6 +48,7 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
         self.dropout = dropout
         self.weight_decay = weight_decay
         self.shift = shift
+        self.standardise = standardise
         self.class_weight = class_weight
         self.members = members
         self.epochs = epochs
@@ -143,6 +145,7 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
             dropout=self.dropout,
             weight_decay=self.weight_decay,
             shift=self.shift,
+            standardise=self.standardise,
             learning_rate=self.learning_rate,
             epochs=self.epochs,
             batch=self.batch_size,
@@ -166,7 +169,8 @@ class NeuralNetworkClassifier(DenseClassifier):
     """One hidden layer on the unrolled image: the rung `nn`.
 
     `epochs` and `batch_size` of None follow the number of rows, see `medladder.rungs.fleet.pace`. `shift` is a
-    share of the image's side; vectors are never shifted.
+    share of the image's side. `standardise` gives each image mean 0 and spread 1 of its own, so that exposure
+    says nothing; turn it off where brightness alone tells the classes apart. Vectors know neither.
     """
 
     def __init__(
@@ -177,6 +181,7 @@ class NeuralNetworkClassifier(DenseClassifier):
         dropout: float = 0.2,
         weight_decay: float = 0.01,
         shift: float = 0.04,
+        standardise: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
         members: int = 5,
         epochs: int | None = None,
@@ -189,6 +194,7 @@ class NeuralNetworkClassifier(DenseClassifier):
             dropout=dropout,
             weight_decay=weight_decay,
             shift=shift,
+            standardise=standardise,
             class_weight=class_weight,
             members=members,
             epochs=epochs,
@@ -221,6 +227,7 @@ class DeepNetworkClassifier(DenseClassifier):
         dropout: float = 0.2,
         weight_decay: float = 0.01,
         shift: float = 0.04,
+        standardise: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
         members: int = 5,
         epochs: int | None = None,
@@ -233,6 +240,7 @@ class DeepNetworkClassifier(DenseClassifier):
             dropout=dropout,
             weight_decay=weight_decay,
             shift=shift,
+            standardise=standardise,
             class_weight=class_weight,
             members=members,
             epochs=epochs,
