@@ -61,8 +61,8 @@ _PHANTOMS = (
         sentence="Chest radiographs with one small nodule at a random place in a lung, or none.",
         classes=("clear", "nodule"),
         frequencies=(0.5, 0.5),
-        n_patients=900,
-        size=48,
+        n_patients=600,
+        size=32,
         draw_patient=nodule.draw_patient,
         has_quadrants=True,
     ),
@@ -101,7 +101,7 @@ def draw(
     -------
     >>> cohort = draw("nodule", n_patients=3)
     >>> cohort.images.shape[1:], cohort.images.dtype, cohort.classes
-    ((48, 48), dtype('uint8'), ('clear', 'nodule'))
+    ((32, 32), dtype('uint8'), ('clear', 'nodule'))
     """
     phantom = _find(name)
     n_patients = phantom.n_patients if n_patients is None else n_patients

@@ -39,7 +39,7 @@ from medladder.rungs.draws import Draw, in_unit_range, may_learn, parts_of
 FLEET_BYTES = 2**31
 """Networks that would need more than this together are trained in turns."""
 
-STEPS = 200
+STEPS = 150
 """Fewest steps of a training: with few rows, many passes over them."""
 
 EPOCHS = 12
