@@ -29,7 +29,7 @@ bench: $(VENV)/installed-dev
 	@for script in benchmarks/*.py; do echo; echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 docs: $(VENV)/installed-dev
-	$(BIN)/python scripts/write_cli_manual.py
+	$(BIN)/python -m typer medladder.cli utils docs --name medladder --title 'The command line' --output docs/cli.md
 
 $(VENV)/made: scripts/check_python.py
 	@$(PYTHON) scripts/check_python.py

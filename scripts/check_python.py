@@ -13,14 +13,22 @@ def why_not():
     if system == "Darwin" and machine != "arm64":
         return "macOS on %s." % machine, "Apple silicon: PyTorch no longer supports Intel Macs.", "Use another machine."
     if system == "Linux" and platform.libc_ver()[0] != "glibc":
-        return "Linux without glibc.", "glibc, as in Debian, Ubuntu, Fedora: PyTorch has no musl build.", "Use one of these."
+        return (
+            "Linux without glibc.",
+            "glibc, as in Debian, Ubuntu, Fedora: PyTorch has no musl build.",
+            "Use one of these.",
+        )
     if system not in ("Darwin", "Linux", "Windows"):
         return "%s." % system, "Linux, macOS or Windows.", "Use one of these."
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError:
-        return found + " It has no venv module.", "venv, to keep medladder apart.", "On Debian: apt install python3-venv."
+        return (
+            found + " It has no venv module.",
+            "venv, to keep medladder apart.",
+            "On Debian: apt install python3-venv.",
+        )
     return None
 
 

@@ -184,8 +184,11 @@ def test_the_reading_half_needs_no_torch_and_no_images(class_folders: Path, tmp_
     answer("study", class_folders, "--out", tmp_path / "run", *QUICK)
     blocked = (
         "import sys\n"
-        "for name in ('torch', 'skimage', 'medladder.images', 'medladder.cohort'):\n"
-        "    sys.modules[name] = None\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in ('torch', 'skimage', 'medladder.images', 'medladder.cohort'):\n"
+        "            raise ImportError(name + ' is blocked')\n"
+        "sys.meta_path.insert(0, Blocked())\n"
         "sys.argv = ['medladder', 'report', sys.argv[1], '--json']\n"
         "from medladder.cli import main\n"
         "main()\n"

@@ -102,7 +102,8 @@ def test_a_study_cut_short_goes_on_to_equal_evidence(cohort: Cohort, tmp_path: P
 
 
 def test_a_study_killed_by_the_system_goes_on_to_equal_evidence(class_folders: Path, tmp_path: Path) -> None:
-    words = ["study", str(class_folders), "--rungs", "prior,logistic,dnn", "--sizes", "16,all", "--repeats", "6"]
+    words = ["study", str(class_folders), "--rungs", "prior,logistic", "--sizes", "16,all", "--repeats", "6"]
+    words += ["--rung", "dnn:width=16,depth=2,members=2"]
     words += ["--jobs", "2", "--cache", str(tmp_path / "cache"), "--json"]
     command = [sys.executable, "-m", "medladder", *words]
     killed = tmp_path / "killed"
@@ -251,6 +252,7 @@ def test_wishes_without_effect_or_out_of_range_are_refused(cohort: Cohort, parte
         (cohort, {"sizes": ("33",)}, "the 32 there are"),
         (parted, {"leave_out": "site"}, "test part of its own"),
         (cohort, {"repeat": 3}, "Did you mean 'repeats'"),
+        (cohort, {"accept": ("patient-overlp",)}, "Did you mean 'patient-overlap'"),
     ):
         with pytest.raises(OptionError, match=message):
             plan_study(where, Wishes.of(**wishes))

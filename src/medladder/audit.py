@@ -11,10 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from .cohort import Cohort
-from .errors import CohortError
+from .errors import CohortError, unknown_name
 from .splits import FEW_PATIENTS
 
 Severity = Literal["stop", "warning", "note"]
+
+STOPPING_KINDS = ("unreadable", "image-overlap", "patient-overlap")
+"""Kinds that can stop a study, and so can be accepted."""
 
 LARGEST_UNREADABLE_SHARE = 0.1
 LARGEST_COPIED_SHARE = 0.01
@@ -69,7 +72,12 @@ def refuse_unmendable(findings: list[Finding], accepted: tuple[str, ...]) -> Non
     ------
     CohortError
         A finding of severity `stop` whose kind is not accepted.
+    OptionError
+        `accepted` holds a kind that never stops a study.
     """
+    for kind in accepted:
+        if kind not in STOPPING_KINDS:
+            raise unknown_name("kind to accept", kind, STOPPING_KINDS)
     for finding in findings:
         if finding.severity == "stop" and finding.kind not in accepted:
             raise CohortError(

@@ -16,6 +16,7 @@ app = typer.Typer(
     name="medladder",
     help="Which classifier can your medical images support, how sure is that, and what would more images buy?",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -64,13 +65,20 @@ def study(
     sizes: Annotated[str | None, typer.Option(help="Numbers of training patients, as 50,200,all.")] = None,
     repeats: Annotated[int, typer.Option(help="Independent redraws of subset and seed.")] = 10,
     image_size: ImageSize = None,
-    seed: Annotated[int, typer.Option(help="What every draw is keyed by.")] = 0,
+    seed: Annotated[int, typer.Option(help="Every random number is keyed by it.")] = 0,
     jobs: Annotated[int | None, typer.Option(help="Fleets at once; by default one a core.")] = None,
-    test: Annotated[str | None, typer.Option(metavar="COHORT", help="Another cohort to test on.")] = None,
-    leave_out: Annotated[str | None, typer.Option(metavar="COLUMN", help="Leave out each value in turn.")] = None,
+    test: Annotated[str | None, typer.Option(metavar="COHORT", help="Test on another cohort, all of it.")] = None,
+    leave_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Test on each value of a CSV column (site, maker, year), left out in turn."
+        ),
+    ] = None,
     keep_val: Annotated[bool, typer.Option("--keep-val", help="Keep the val part for choosing only.")] = False,
     margin: Annotated[float, typer.Option(help="A difference in AUROC that does not matter.")] = 0.02,
-    accept: Annotated[list[str] | None, typer.Option(metavar="KIND", help="Go on in spite of this finding.")] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="Go on in spite of a finding of this kind; repeatable.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable files.")] = False,
     pictures: Annotated[bool, typer.Option(help="Keep a few example images for the report.")] = True,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
@@ -146,7 +154,12 @@ def _run(
 
 
 @app.command()
-def check(source: Source, strict: bool = False, cache: CacheFolder = None, as_json: AsJson = False) -> None:
+def check(
+    source: Source,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 2 if anything but notes is found.")] = False,
+    cache: CacheFolder = None,
+    as_json: AsJson = False,
+) -> None:
     """Audit a cohort: counts, unreadable files, copies, label conflicts, patients on both sides."""
     from .audit import audit, counts
 

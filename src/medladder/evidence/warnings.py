@@ -10,6 +10,8 @@ from .intervals import FEW_PATIENTS
 from .scores import Scores
 from .verdict import Pick, Sentence, Standing
 
+_SAID_ELSEWHERE = ("no-patient-ids", "thin-class")
+
 
 def find_warnings(
     scores: Scores, standing: Standing, pick: Pick, *, is_training_draw_held: bool
@@ -27,6 +29,8 @@ def find_warnings(
 
 def _of_cohort(scores: Scores) -> Iterator[Sentence]:
     for finding in scores.cohort.findings:
+        if finding["severity"] == "warning" and finding["kind"] not in _SAID_ELSEWHERE:
+            yield Sentence(f"{finding['message']} {finding['action']}", f"found by the audit: {finding['kind']}")
         if finding["severity"] == "stop":
             yield Sentence(
                 f"A severe finding was accepted: {finding['message']}", f"severe finding accepted: {finding['kind']}"

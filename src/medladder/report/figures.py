@@ -31,6 +31,9 @@ class Format:
 WIDE, NARROW = Format("wide", 960, 470, 13), Format("narrow", 350, 430, 11.5)
 FORMATS = (WIDE, NARROW)
 
+FAR_BELOW = 0.15
+"""AUROC between a floor and the lowest interval above which the floor is named and not drawn."""
+
 
 def draw_scores(
     evidence: dict[str, Any], sizes: Sequence[int], looks: dict[str, Look], *, label: str
@@ -54,7 +57,8 @@ def draw_curves(
 ) -> str:
     """The learning curves in one shape; a size that a rung failed at leaves a gap in its curve."""
     recommended = evidence["verdict"]["recommended"]
-    rungs = [rung for rung in evidence["rungs"] if rung["points"]]
+    below = floors_below(evidence["rungs"])
+    rungs = [rung for rung in evidence["rungs"] if rung["points"] and rung["rung"] not in below]
     captions = {rung["rung"]: _wrap_name(rung["rung"]) for rung in rungs}
     line_height = shape.font * 1.22
     heights = [line_height * len(captions[rung["rung"]]) + 3 for rung in rungs]
@@ -71,6 +75,17 @@ def draw_curves(
                 _plot_run(axes, run, look, is_best=is_best, layer=3 + layer)
     _label_curves(figure, axes, rungs, captions, heights, looks, shape, recommended)
     return from_figure(figure, name=name, label=label)
+
+
+def floors_below(rungs: Sequence[dict[str, Any]]) -> list[str]:
+    """Floors so far under every learned rung that drawing them would press the curves together."""
+    learned = [point["auroc"]["low"] for rung in rungs if rung["family"] != "floor" for point in rung["points"]]
+    levels = {
+        rung["rung"]: rung["points"][-1]["auroc"]["high"]
+        for rung in rungs
+        if rung["family"] == "floor" and rung["points"]
+    }
+    return [name for name, level in levels.items() if learned and min(learned) - level > FAR_BELOW]
 
 
 def draw_intervals(

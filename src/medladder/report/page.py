@@ -19,7 +19,7 @@ from ..record.folder import StudyFolder
 from ..record.plan import Plan, PlannedRung
 from . import tables, wording
 from .diagrams import draw_network
-from .figures import draw_scores
+from .figures import draw_scores, floors_below
 from .palette import choose_looks
 from .rerun import write_commands
 from .unrolling import describe_size, draw_unrolling
@@ -89,6 +89,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "compared": compared,
         "rows": rows,
         "metrics": tables.choose_metrics(rows),
+        "floors_below": floors_below(evidence["rungs"]) if len(sizes) > 1 else [],
         "scores": draw_scores(evidence, sizes, looks, label=finding) if sizes else None,
         "differences": tables.group_differences(evidence, plan.margin),
         "networks": _draw_networks(plan, evidence),
