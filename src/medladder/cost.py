@@ -9,8 +9,11 @@ import numpy as np
 
 from .record.plan import FleetKey, Plan
 
-_FLOPS_A_SECOND = 2e10
-"""What one core reaches while training small networks here; other machines differ by a factor of two or three."""
+_FLOPS_A_SECOND = 5e10
+"""What one core reached while training small networks (docs/LOG.md); machines differ by a factor of two or three."""
+
+_SECONDS_A_STEP = 2e-4
+"""What a step costs a network besides its products."""
 
 
 def study_seconds(plan: Plan, jobs: int | None) -> float:
@@ -26,12 +29,13 @@ def expected_seconds(plan: Plan, key: FleetKey) -> float:
     if planned.kind == "prior":
         a_trial = 0.002
     elif planned.kind == "logistic":
-        a_trial = 0.05 + 2e-7 * n * min(n, n_pixels)
+        a_trial = 0.05 + 8e-7 * n * min(n, n_pixels)
     elif planned.kind == "svm":
-        a_trial = 0.05 + 6e-7 * n**2
+        a_trial = 0.05 + 1.6e-7 * n**2
     else:
         layers = planned.layers or [n_pixels, 1]
         n_weights = sum(a * b for a, b in pairwise(layers))
-        members = planned.settings.get("members", 5)
-        a_trial = members * (0.1 + 6.0 * n_weights * (8_000 + 25 * n) / _FLOPS_A_SECOND)
+        batch = 32 if n < 2_000 else 64 if n < 20_000 else 128
+        steps = planned.settings.get("members", 5) * max(150, 12 * n / batch)
+        a_trial = steps * (_SECONDS_A_STEP + 6.0 * n_weights * batch / _FLOPS_A_SECOND)
     return a_trial * len(key.repeats)

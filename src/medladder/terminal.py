@@ -60,7 +60,7 @@ def print_verdict(evidence: dict[str, Any], report: str) -> None:
     for sentence in verdict["sentences"]:
         console.print(f"[bold]{escape(sentence['text'])}[/]")
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for name in ("rung", "patients", "AUROC", "95 % interval", "balanced accuracy"):
+    for name in ("rung", f"{evidence['unit']}s", "AUROC", "95 % interval", "balanced accuracy"):
         table.add_column(name, justify="left" if name == "rung" else "right", header_style="dim")
     for rung in evidence["rungs"]:
         if rung["points"]:
