@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
 from PIL import Image
+
+# Shapes in signatures are checked while testing and cost nothing in production. Not everywhere: the checker does not
+# know `Self` (the estimators), and an axis name means one length a call, which layers of a network have several of.
+CHECKED = ("archive", "audit", "decision", "evidence", "images", "record", "splits")
+install_import_hook([f"medladder.{name}" for name in CHECKED], "shapes.check")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

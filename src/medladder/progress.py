@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Advance = Callable[[float], None]
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Anything that can follow a piece of long work."""
 

@@ -86,7 +86,7 @@ def macro_auroc(
 
 
 def mean_over_units(
-    values: Float[np.ndarray, "repeat unit"], counted: Bool[np.ndarray, " unit"]
+    values: Float[np.ndarray, "repeat unit"] | Bool[np.ndarray, "repeat unit"], counted: Bool[np.ndarray, " unit"]
 ) -> tuple[Float[np.ndarray, " repeat"], Float[np.ndarray, "repeat unit"]]:
     """Mean over the counted units, with influences; accuracy, recall and Brier score are such means."""
     means = values[:, counted].mean(axis=1)

@@ -25,9 +25,9 @@ _DEEP_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 @dataclass(frozen=True)
 class Image:
-    """One picture: `pixels` over the full range of uint8 or uint16; 1 channel where all channels are equal."""
+    """One picture or volume: `pixels` over the full range of uint8 or uint16; 1 channel where all are equal."""
 
-    pixels: UInt[np.ndarray, "row column channel"]
+    pixels: UInt[np.ndarray, "*space channel"]
 
     @property
     def bit_depth(self) -> int:
