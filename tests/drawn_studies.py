@@ -233,7 +233,9 @@ def _predict(
         luck = np.sqrt(overlaps[repeat]) * shared + np.sqrt(1 - overlaps[repeat]) * rng.standard_normal()
         noise = np.sqrt(0.9) * fixed + np.sqrt(0.1) * rng.standard_normal(truth.shape)
         probabilities.append(softmax((delta + spread * luck) * truth + noise, axis=1))
-    return FleetPredictions(np.array(probabilities).reshape(len(done), len(rows), n_classes), rows, np.array(done, dtype=int))
+    return FleetPredictions(
+        np.array(probabilities).reshape(len(done), len(rows), n_classes), rows, np.array(done, dtype=int)
+    )
 
 
 def _trial(key: FleetKey, repeat: int, overlaps: list[float], n_classes: int, failure: str | None) -> Trial:

@@ -103,3 +103,10 @@ def test_pneumoniamnist_has_8_images_in_train_and_val(shared_data: Callable[[str
 def test_breastmnist_has_a_test_image_in_training(shared_data: Callable[[str], Path]) -> None:
     found = {f.kind: f for f in audit(read_cohort(shared_data("breastmnist.npz")))}
     assert (found["image-overlap"].severity, found["image-overlap"].count) == ("warning", 1)
+
+
+def test_files_of_other_kinds_are_counted(class_folders: Path) -> None:
+    (class_folders / "clear" / "scan.gif").write_bytes(b"GIF89a")
+    found = {finding.kind: finding for finding in audit(read_cohort(class_folders))}
+    assert (found["ignored"].severity, found["ignored"].count) == ("warning", 1)
+    assert "1 × .gif" in found["ignored"].message

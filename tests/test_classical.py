@@ -64,7 +64,7 @@ def test_estimator_checks_pass_in_full(rung: BaseEstimator) -> None:
 def test_prior_by_hand() -> None:
     rung = PriorClassifier().fit(np.zeros((4, 1)), [0, 0, 0, 1], draw=a_draw(np.array([0, 0, 1, 1])))
     assert rung.predict_proba(np.zeros((2, 1))).tolist() == [[0.75, 0.25]] * 2
-    assert rung.out_of_part_proba_.tolist() == [[0.5, 0.5]] * 2 + [[1, 0]] * 2
+    assert rung.out_of_part_proba_.tolist() == [[0.75, 0.25]] * 4, "a floor ranks no one"
     assert rung.n_parameters_ == 2
 
 

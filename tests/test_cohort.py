@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 import medladder as ml
+from medladder.archive import read_archive
 from medladder.cohort import join_test, read_cohort
 from medladder.errors import CohortError, OptionError
+from medladder.manifest import read_folder
 
 
 def write_csv(path: Path, rows: list[dict[str, str]], delimiter: str = ",") -> Path:
@@ -59,6 +61,46 @@ def test_part_folders_in_any_case(class_folders: Path, tmp_path: Path) -> None:
         read_cohort(tmp_path / "parted")
 
 
+def test_two_folders_of_one_part_are_both_named(class_folders: Path, tmp_path: Path) -> None:
+    for part in ("Validation", "test", "val"):
+        shutil.copytree(class_folders, tmp_path / "parted" / part)
+    with pytest.raises(CohortError, match="holds Validation and val, which both mean val"):
+        read_cohort(tmp_path / "parted")
+
+
+def test_a_class_folder_without_images_never_vanishes(class_folders: Path) -> None:
+    (class_folders / "mass" / "series 1").mkdir(parents=True)
+    read_folder(class_folders)  # empty: no one meant it as a class yet
+    (class_folders / "mass" / ".DS_Store").touch()
+    (class_folders / "mass" / "desktop.ini").touch()
+    read_folder(class_folders)
+    for i in range(3):
+        (class_folders / "mass" / "series 1" / f"{i}.DCM").touch()
+    with pytest.raises(CohortError, match=r"'mass' of .* holds no image of a known kind; below it lie 3 × \.dcm\."):
+        read_folder(class_folders)
+    (class_folders.parent / "parted").mkdir()
+    shutil.move(class_folders, class_folders.parent / "parted" / "test")
+    with pytest.raises(CohortError, match="Class folder 'test/mass'"):
+        read_folder(class_folders.parent / "parted")
+
+
+def test_files_beside_images_are_counted_unless_notes_or_hidden(class_folders: Path) -> None:
+    assert read_folder(class_folders).ignored == {}
+    names = ["a.GIF", "b.gif", "scan", "Thumbs.db", ".hidden.gif", "x.csv", "x.TXT", "x.json", "x.md", "x.xml"]
+    for name in names:
+        (class_folders / "clear" / name).touch()
+    (class_folders / "effusion" / "c.gif").touch()
+    (class_folders / "loose.gif").touch()
+    assert read_folder(class_folders).ignored == {".gif": 3, "no ending": 1}
+
+
+def test_hidden_folders_below_a_class_are_passed_over(class_folders: Path) -> None:
+    hidden = class_folders / "clear" / ".ipynb_checkpoints"
+    hidden.mkdir()
+    shutil.copy(class_folders / "clear" / "00.png", hidden / "00-checkpoint.png")
+    assert len(read_folder(class_folders).names) == 40
+
+
 def test_images_may_lie_deeper_in_a_class_folder(class_folders: Path) -> None:
     (class_folders / "clear" / "visit 2" / "left").mkdir(parents=True)
     shutil.move(class_folders / "clear" / "03.png", class_folders / "clear" / "visit 2" / "left" / "ü 3.PNG")
@@ -77,7 +119,7 @@ def test_csv(manifest: tuple[Path, list[dict[str, str]]], delimiter: str) -> Non
     assert cohort.n_unlabelled == 1
     assert cohort.patients_known
     assert cohort.patients[:6].tolist() == [0, 0, 1, 1, 2, 2], "patients are numbered in cohort order"
-    assert cohort.column("age")[:3].tolist() == [40.0, 41.0, 42.0]
+    assert cohort.column("age")[:3].tolist() == ["40", "41", "42"]
     with pytest.raises(OptionError, match="Did you mean 'age'"):
         cohort.column("agee")
 
@@ -99,6 +141,8 @@ def test_labels_that_are_numbers_are_ordered_as_numbers(manifest: tuple[Path, li
         (lambda rows: [row.update(split="trian") for row in rows], "Did you mean 'train'"),
         (lambda rows: [row.update(split="") for row in rows], "40 rows of chest.csv have no split"),
         (lambda rows: [row.update(label="one") for row in rows], "1 class with readable images: one"),
+        (lambda rows: [row.update(label="") for row in rows], "All 40 rows of chest.csv have no label"),
+        (lambda rows: rows[0].update(path="x" * 5000), "1 of the 40 files .* not there"),
         (lambda rows: [row.update(patient="x") for row in rows], "names a column twice: patient and patient_id"),
     ],
 )
@@ -121,6 +165,15 @@ def test_csv_that_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("path,label\nä.png,x\n".encode("latin-1"))
     with pytest.raises(CohortError, match="not UTF-8"):
         read_cohort(tmp_path / "latin.csv")
+
+
+@pytest.mark.parametrize("n_rows", [30, 12_000])
+def test_a_quote_that_is_not_closed_is_found(tmp_path: Path, n_rows: int) -> None:
+    lines = ["path,label", *(f"{i:06d}.png,clear" for i in range(n_rows))]
+    lines[17] = '"000016.png,clear'
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(CohortError, match=r"quotes of a\.csv do not pair up .* see line 18"):
+        read_cohort(tmp_path / "a.csv")
 
 
 def save_npz(path: Path, **changes: np.ndarray) -> Path:
@@ -174,16 +227,51 @@ def test_numbers_of_other_types_in_an_npz(tmp_path: Path) -> None:
         ({"train_labels": np.zeros((12, 14), dtype=int)}, "14 labels an image"),
         ({"train_labels": np.zeros(11, dtype=int)}, "12 entries and train_labels 11"),
         ({"train_labels": np.linspace(0, 1, 12)}, "type float64"),
-        ({"train_images": np.full((12, 8, 8), -3.0)}, r"from -3\.0 to"),
-        ({"train_images": np.full((12, 8, 8), np.nan)}, "no NaN"),
+        ({"train_images": np.full((12, 8, 8), -3.0), "test_images": np.zeros((6, 8, 8))}, r"from -3\.0 to"),
+        ({"train_images": np.full((12, 8, 8), np.nan), "test_images": np.zeros((6, 8, 8))}, "no NaN"),
         ({"train_images": np.zeros((12, 9, 8), dtype=np.uint8)}, "differing shapes"),
         ({"train_images": np.zeros((12, 8), dtype=np.uint8), "test_images": np.zeros((6, 8), dtype=np.uint8)}, "shape"),
+        ({"train_labels": np.array(1)}, r"train_labels has shape \(\)"),
+        ({"train_images": np.array(1)}, "train_images has no axes and train_labels 12"),
+        ({"train_images": np.zeros((12, 0, 8)), "test_images": np.zeros((6, 0, 8))}, r"shape \(18, 0, 8\)"),
+        ({"train_images": np.full((12, 8, 8), "a"), "test_images": np.full((6, 8, 8), "b")}, "images are <U1"),
+        (
+            {"test_images": np.zeros((6, 8, 8), dtype=np.uint16)},
+            "train_images is uint8, test_images is uint16.*one value means one brightness",
+        ),
         ({"train_labels": np.zeros(12, dtype=int), "test_labels": np.zeros(6, dtype=int)}, "1 class"),
     ],
 )
 def test_npz_that_makes_no_cohort(tmp_path: Path, changes: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(CohortError, match=message):
         read_cohort(save_npz(tmp_path / "a.npz", **changes))
+
+
+def test_black_and_white_in_an_npz_takes_the_full_range(tmp_path: Path) -> None:
+    masks = {"train_images": np.ones((12, 8, 8), dtype=bool), "test_images": np.zeros((6, 8, 8), dtype=bool)}
+    cohort = read_cohort(save_npz(tmp_path / "a.npz", **masks))
+    assert (int(cohort.images.min()), int(cohort.images.max())) == (0, 255)
+
+
+def test_damaged_bytes_of_a_compressed_npz_are_said(tmp_path: Path) -> None:
+    arrays = {
+        "train_images": np.random.default_rng(0).integers(0, 9, (4, 4, 4), dtype=np.uint8),
+        "train_labels": np.arange(4) % 2,
+    }
+    np.savez_compressed(tmp_path / "whole.npz", **arrays)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    n_refused = 0
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 255
+        (tmp_path / "a.npz").write_bytes(damaged)
+        try:
+            archive = read_archive(tmp_path / "a.npz")
+        except CohortError:
+            n_refused += 1
+        else:  # dates and attributes of the zip may be anything
+            np.testing.assert_array_equal(archive.images[..., 0], arrays["train_images"])
+    assert n_refused > len(whole) / 2
 
 
 def test_npz_without_its_arrays_or_that_is_none(tmp_path: Path) -> None:
@@ -193,6 +281,10 @@ def test_npz_without_its_arrays_or_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("text")
     with pytest.raises(CohortError, match=r"text\.npz cannot be read"):
         read_cohort(tmp_path / "text.npz")
+    np.save(tmp_path / "single.npy", np.zeros(3))
+    (tmp_path / "single.npy").rename(tmp_path / "single.npz")
+    with pytest.raises(CohortError, match="it holds a single array"):
+        read_cohort(tmp_path / "single.npz")
 
 
 def test_sources_that_are_none(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from medladder.decision import best_threshold, choose_decision
 
+EVEN = np.array([0.5, 0.5])
+
 
 def two_classes(p: list[float]) -> np.ndarray:
     return np.stack([1 - np.array(p), np.array(p)], axis=1)
@@ -40,7 +42,9 @@ def test_a_patient_counts_once_however_many_images() -> None:
     # Patient 2 has three images whose mean is .5; by image, .2 and .8 would pull the threshold elsewhere.
     labels = np.array([0, 0, 1, 1, 1, 1])
     patients = np.array([0, 1, 2, 2, 2, 3])
-    decision = choose_decision(two_classes([0.1, 0.3, 0.2, 0.5, 0.8, 0.9]), labels, patients, is_thin=False)
+    decision = choose_decision(
+        two_classes([0.1, 0.3, 0.2, 0.5, 0.8, 0.9]), labels, patients, prevalence=EVEN, is_thin=False
+    )
     assert decision.rule == "out-of-part"
     assert decision.weights[1] == pytest.approx(0.4)
 
@@ -48,14 +52,23 @@ def test_a_patient_counts_once_however_many_images() -> None:
 def test_thin_many_classes_and_nothing_held_out_fall_back_to_prevalence() -> None:
     labels, patients = np.array([0, 0, 0, 1]), np.arange(4)
     scores = two_classes([0.1, 0.2, 0.3, 0.9])
-    assert choose_decision(scores, labels, patients, is_thin=True).weights == (0.75, 0.25)
-    assert choose_decision(np.full((4, 2), np.nan), labels, patients, is_thin=False).rule == "prevalence"
-    three = np.full((4, 3), 1 / 3)
-    assert choose_decision(three, np.array([0, 1, 2, 2]), patients, is_thin=False).weights == (0.25, 0.25, 0.5)
+    shares = np.array([0.75, 0.25])
+    assert choose_decision(scores, labels, patients, prevalence=shares, is_thin=True).weights == (0.75, 0.25)
+    nothing = np.full((4, 2), np.nan)
+    assert choose_decision(nothing, labels, patients, prevalence=shares, is_thin=False).rule == "prevalence"
+    three, shares = np.eye(3)[[0, 1, 2, 2]], np.array([0.25, 0.25, 0.5])
+    many = choose_decision(three, np.array([0, 1, 2, 2]), patients, prevalence=shares, is_thin=False)
+    assert many.weights == (0.25, 0.25, 0.5)
+
+
+def test_where_every_score_is_the_same_the_majority_decides() -> None:
+    scores, shares = two_classes([0.25] * 4), np.array([0.75, 0.25])
+    decision = choose_decision(scores, np.array([0, 0, 0, 1]), np.arange(4), prevalence=shares, is_thin=False)
+    assert decision.weights == (0.5, 0.5)
 
 
 def test_rows_that_were_never_held_out_are_not_used() -> None:
     scores = two_classes([0.1, 0.3, 0.5, 0.9])
     scores[0] = np.nan
-    decision = choose_decision(scores, np.array([1, 0, 1, 1]), np.arange(4), is_thin=False)
+    decision = choose_decision(scores, np.array([1, 0, 1, 1]), np.arange(4), prevalence=EVEN, is_thin=False)
     assert decision.weights[1] == pytest.approx(0.4)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,30 @@ def test_a_fault_in_the_work_is_raised() -> None:
         list(engine.run(refuse, [0]))
 
 
+def test_a_worker_that_died_while_idle_is_replaced() -> None:
+    with LocalEngine[int, int](2) as engine:
+        assert len(dict(engine.run(double, range(4)))) == 4
+        for slot in engine._slots:
+            for process in slot.executor._processes.values():
+                process.kill()
+                process.join()
+        time.sleep(0.5)
+        assert dict(engine.run(double, range(4))) == {i: 2 * i for i in range(4)}
+
+
+def test_a_script_without_a_guard_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text("def double(number):\n    return 2 * number\n")
+    (tmp_path / "main.py").write_text(
+        "from medladder.engine import LocalEngine\n"
+        "from work import double\n"
+        "with LocalEngine(2) as engine:\n"
+        "    print(list(engine.run(double, [1, 2, 3])))\n"
+    )
+    done = subprocess.run([sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "if __name__ ==" in done.stderr
+
+
 def test_workers_end_with_their_parent() -> None:
     script = (
         "import os, time\n"
@@ -65,7 +90,6 @@ def test_workers_end_with_their_parent() -> None:
 
 def _workers_of_a_killed_parent(script: str, work: str) -> list[int]:
     import tempfile
-    from pathlib import Path
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "tests_engine_work.py").write_text(work)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
@@ -43,6 +49,42 @@ def test_sixteen_bits_are_kept(tmp_path: Path, suffix: str) -> None:
     image = read_image(saved(tmp_path / f"a.{suffix}", Pillow.fromarray(deep)))
     assert image.bit_depth == 16
     np.testing.assert_array_equal(image.pixels[:, :, 0], deep)
+
+
+def deep_png(path: Path, pixels: np.ndarray) -> Path:
+    """A PNG of 16 bits a channel, which Pillow does not write: each row after the byte 0 for «no filter»."""
+    height, width, channels = pixels.shape
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_sixteen_bits_a_channel_are_refused_and_not_cut_to_eight(tmp_path: Path, channels: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (6, 8, channels), dtype=np.uint16)
+    for read in (read_header, read_image):
+        with pytest.raises(ImageError, match="16 bits a channel, read for grey alone: save it as 16-bit grey"):
+            read(deep_png(tmp_path / "a.png", deep))
+    grey = read_image(deep_png(tmp_path / "grey.png", deep[:, :, :1]))
+    np.testing.assert_array_equal(grey.pixels, deep[:, :, :1])
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_sixteen_bit_colour_in_a_tiff_is_refused_too(tmp_path: Path, compression: str | None, byteorder: str) -> None:
+    colour = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    options = {"photometric": "rgb", "compression": compression, "byteorder": byteorder}
+    tifffile.imwrite(tmp_path / "deep.tif", colour.astype(np.uint16) * 257, **options)
+    with pytest.raises(ImageError, match="16 bits a channel"):
+        read_image(tmp_path / "deep.tif")
+    tifffile.imwrite(tmp_path / "shallow.tif", colour, **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "shallow.tif").pixels, colour)
 
 
 def test_floats_within_0_and_1_are_read_and_others_refused(tmp_path: Path) -> None:
@@ -182,13 +224,13 @@ def test_no_readable_file_and_no_writable_cache_are_said(tmp_path: Path) -> None
 
 def test_arrays_take_the_same_road(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 255, (5, 90, 70, 1), dtype=np.uint8)
-    prepared = prepare_arrays(images, size=None, key="a", root=tmp_path)
+    prepared = prepare_arrays(images, size=None, root=tmp_path)
     assert prepared.pixels.shape == (5, 64, 64)
     np.testing.assert_array_equal(prepared.pixels[3], resize(images[3], (64, 64))[:, :, 0])
-    volumes = prepare_arrays(images[..., None], size=(8, 8, 8), key="b", root=tmp_path)
+    volumes = prepare_arrays(images[..., None], size=(8, 8, 8), root=tmp_path)
     assert volumes.pixels.shape == (5, 8, 8, 8, 1)
     with pytest.raises(CohortError, match="These volumes have 3 sides"):
-        prepare_arrays(images[..., None], size=(8, 8), key="b", root=tmp_path)
+        prepare_arrays(images[..., None], size=(8, 8), root=tmp_path)
 
 
 def test_pictures_are_eight_bit_and_windowed(tmp_path: Path) -> None:
@@ -197,3 +239,43 @@ def test_pictures_are_eight_bit_and_windowed(tmp_path: Path) -> None:
     shown = read_image(tmp_path / "a.png").pixels
     assert shown.dtype == np.uint8
     assert (shown.min(), shown.max()) == (0, 255), "a 12-bit picture in 16 bits must not look black"
+
+
+def test_other_pictures_with_the_same_names_sizes_and_times_are_not_mixed_up(tmp_path: Path) -> None:
+    for place, shift in (("one", 0), ("two", 1)):
+        (tmp_path / place).mkdir()
+        path = saved(tmp_path / place / "0.bmp", Pillow.fromarray(RAMP + shift))
+        os.utime(path, (1, 1))
+    first, second = (
+        prepare_files(tmp_path / place, ["0.bmp"], size=(6, 8), root=tmp_path / "cache") for place in ("one", "two")
+    )
+    np.testing.assert_array_equal(first.pixels[0], RAMP)
+    np.testing.assert_array_equal(second.pixels[0], RAMP + 1)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda entry: (entry / "index.npz").unlink(), lambda entry: cut(entry / "pixels.npy")]
+)
+def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    saved(tmp_path / "0.png", Pillow.fromarray(RAMP))
+    entry = prepare_files(tmp_path, ["0.png"], size=(6, 8), root=tmp_path / "cache").path.parent
+    damage(entry)
+    np.testing.assert_array_equal(
+        prepare_files(tmp_path, ["0.png"], size=(6, 8), root=tmp_path / "cache").pixels[0], RAMP
+    )
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def test_a_full_cache_is_an_error_and_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path / "0.png", Pillow.fromarray(RAMP))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("medladder.images.decoding.take_room", full)
+    with pytest.raises(StudyError, match=r"is full\..*--cache"):
+        prepare_files(tmp_path, ["0.png"], size=(6, 8), root=tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "images").iterdir())

@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medladder.errors import StudyError
+from medladder.record import lock as locks
 from medladder.record.folder import FleetPredictions, StudyFolder
 from medladder.record.lock import only_writer
 from medladder.record.plan import FleetKey, Plan, PlannedRung
@@ -119,6 +123,36 @@ def test_missing_damaged_and_newer_files_are_said(tmp_path: Path) -> None:
         folder.read_predictions("x")
 
 
+@pytest.mark.parametrize("content", ["[]", '{"protocol": 1}', '{"protocol": 1, "rungs": [{"rung": "nn"}]}'])
+def test_json_without_its_fields_is_damaged(tmp_path: Path, content: str) -> None:
+    folder = StudyFolder(tmp_path)
+    for name, read in (("plan.json", folder.read_plan), ("cohort.json", folder.read_cohort)):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(StudyError, match=rf"{name} is damaged \(.*start again with another --out"):
+            read()
+
+
+def test_damaged_predictions_are_said_at_every_length_and_byte(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    folder.write_fleet(KEY, PREDICTIONS, trials())
+    path = tmp_path / "predictions" / f"{KEY.name}.npz"
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(StudyError, match="cannot be read"):
+            folder.read_predictions(KEY.name)
+    n_refused = 0
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 255]) + whole[position + 1 :])
+        try:
+            read = folder.read_predictions(KEY.name)
+        except StudyError:
+            n_refused += 1
+        else:  # dates and attributes of the zip may be anything
+            np.testing.assert_array_equal(read.probabilities, PREDICTIONS.probabilities)
+    assert n_refused > len(whole) / 2
+
+
 def test_pickled_predictions_are_never_opened(tmp_path: Path) -> None:
     (tmp_path / "predictions").mkdir()
     np.savez(tmp_path / "predictions" / "x.npz", probabilities=np.array([{}]), rows=np.arange(1), repeats=np.arange(1))
@@ -133,15 +167,109 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_process_that_is_gone_is_taken(tmp_path: Path) -> None:
-    import socket
-    import subprocess
-    import sys
-
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (tmp_path / ".lock").write_text(json.dumps({"host": socket.gethostname(), "process": gone.pid, "since": "then"}))
     with only_writer(tmp_path):
         pass
     (tmp_path / ".lock").write_text(json.dumps({"host": "elsewhere", "process": 1, "since": "then"}))
-    with pytest.raises(StudyError, match=r"on elsewhere.*if that process is gone, delete"), only_writer(tmp_path):
+    with (
+        pytest.raises(StudyError, match=r"on elsewhere.*is gone or is no study, delete .*\.lock"),
+        only_writer(tmp_path),
+    ):
         pass
+
+
+def test_a_lock_names_itself_where_it_refuses(tmp_path: Path) -> None:
+    with only_writer(tmp_path), pytest.raises(StudyError) as caught, only_writer(tmp_path):
+        pass
+    assert f"delete {tmp_path / '.lock'}" in caught.value.do
+
+
+def test_a_process_number_that_was_given_again_does_not_hold_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_birth_of", lambda _: "boot 7")
+    with only_writer(tmp_path):
+        left = (tmp_path / ".lock").read_text()  # as after a loss of power: the number is alive, the process another
+    (tmp_path / ".lock").write_text(left)
+    with pytest.raises(StudyError, match="One writer"), only_writer(tmp_path):
+        pass
+    monkeypatch.setattr(locks, "_birth_of", lambda _: "boot 8")
+    with only_writer(tmp_path):
+        pass
+    (tmp_path / ".lock").write_text(left)
+    monkeypatch.setattr(locks, "_birth_of", lambda _: None)  # a system that does not say: better refuse
+    with pytest.raises(StudyError, match="One writer"), only_writer(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_processes_are_told_apart_by_their_birth() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        mine, other = locks._birth_of(os.getpid()), locks._birth_of(child.pid)
+        assert mine is not None
+        assert mine == locks._birth_of(os.getpid())
+        assert mine != other
+        child.communicate(b"\n")
+    assert locks._birth_of(child.pid) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "3", '{"host": "a", "process": "x", "since": "then"}'])
+def test_a_torn_lock_is_taken(tmp_path: Path, content: str) -> None:
+    (tmp_path / ".lock").write_text(content)
+    with only_writer(tmp_path):
+        assert json.loads((tmp_path / ".lock").read_text())["process"] == os.getpid()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_is_never_seen_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    link = os.link
+
+    def watched(source: Path, target: Path) -> None:
+        seen.append(Path(target).exists())
+        link(source, target)
+        seen.append(json.loads(Path(target).read_text())["process"] == os.getpid())
+
+    monkeypatch.setattr(os, "link", watched)
+    with only_writer(tmp_path):
+        assert seen == [False, True]
+        assert [child.name for child in tmp_path.iterdir()] == [".lock"], "the draft is gone"
+
+
+def test_a_disk_without_links_and_one_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlinkable(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", unlinkable)
+    with only_writer(tmp_path), pytest.raises(StudyError, match="One writer a study"), only_writer(tmp_path):
+        pass
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(StudyError, match=r"cannot be written \(No space left on device\)"), only_writer(tmp_path):
+        pass
+
+
+def test_a_lock_taken_while_another_was_given_back_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / ".lock"
+    lock.write_text("held")
+    rival = json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": "now"})
+    read_text = Path.read_text
+
+    def given_back_and_taken(path: Path, *options: str) -> str:
+        if path == lock and read_text(lock) == "held":
+            lock.write_text(rival)
+            raise FileNotFoundError
+        return read_text(path, *options)
+
+    monkeypatch.setattr(Path, "read_text", given_back_and_taken)
+    with pytest.raises(StudyError, match="One writer"), only_writer(tmp_path):
+        pass
+    assert read_text(lock) == rival

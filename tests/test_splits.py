@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from medladder.errors import CohortError, OptionError
 from medladder.splits import (
     Pool,
+    class_sets,
     default_sizes,
     folds_by_column,
     groups_of,
@@ -26,13 +27,17 @@ def cohorts(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n_patients = draw(st.integers(12, 60))
     n_classes = draw(st.integers(2, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    is_mixed = draw(st.booleans())
     class_of_patient = rng.permutation(np.arange(n_patients) % n_classes)
     patients = np.repeat(np.arange(n_patients), rng.integers(1, 4, n_patients))
     contents = np.arange(len(patients)).astype(str)
     for _ in range(draw(st.integers(0, 4))):
         one, other = rng.integers(0, len(patients), 2)
         contents[one] = contents[other]
-    return class_of_patient[patients], patients, contents
+    labels = class_of_patient[patients]
+    if is_mixed:  # some patients have images of another class too
+        labels = np.where(rng.random(len(labels)) < 0.1, rng.integers(0, n_classes, len(labels)), labels)
+    return labels, patients, contents
 
 
 def test_groups_are_chains_of_patient_and_copy() -> None:
@@ -74,6 +79,7 @@ def test_parts_for_choosing_part_no_group_and_hold_every_class(
     assert fold.max() + 1 == min(5, fewest)
     for part in range(fold.max() + 1):
         assert not np.intersect1d(groups[fold == part], groups[fold != part]).size
+        assert set(labels[fold != part]) == set(labels), "what is trained on has every class"
     fewest_patients = min(len(np.unique(patients[labels == c])) for c in np.unique(labels))
     assert is_thin == (fewest_patients < 10)
 
@@ -100,9 +106,9 @@ def test_subsets_are_stratified(cohort: tuple[np.ndarray, ...], seed: int, data:
     pool = pool_of(cohort, seed)
     n = data.draw(st.integers(4, pool.n_patients))
     rows = pool.subset(n, data.draw(st.integers(0, 19)))
-    class_of_patient = np.array([pool.labels[pool.patients == p][0] for p in range(pool.n_patients)])
-    for class_, in_pool in enumerate(np.bincount(class_of_patient)):
-        seen = (class_of_patient[np.unique(pool.patients[rows])] == class_).sum()
+    stratum_of_patient = class_sets(pool.labels, pool.patients)
+    for stratum, in_pool in enumerate(np.bincount(stratum_of_patient)):
+        seen = (stratum_of_patient[np.unique(pool.patients[rows])] == stratum).sum()
         # A window over evenly spread members is off by less than one at each of its two ends, twice where it wraps.
         assert abs(seen - n * in_pool / pool.n_patients) <= 2
 
@@ -119,6 +125,11 @@ def test_overlap_is_what_is_shared() -> None:
             assert pool.overlap(n, repeat) == pytest.approx(by_counting)
     assert pool.overlap(53, 0) == 1.0
     assert pool.overlap(7, 0) == 0.0, "seven windows of seven fit side by side into 53"
+
+
+def test_a_round_of_one_repeat_overlaps_others_by_chance() -> None:
+    pool = Pool(np.arange(40), np.arange(40), np.arange(40) % 2, seed=3, fold=0, repeats_a_round=1)
+    assert pool.overlap(10, 0) == pool.overlap(10, 5) == 0.25
 
 
 def test_repeats_added_later_move_nothing() -> None:

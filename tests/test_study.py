@@ -20,6 +20,7 @@ from medladder.cost import study_seconds
 from medladder.errors import CohortError, InputError, OptionError, StudyError
 from medladder.planning import Wishes, plan_study
 from medladder.record.folder import StudyFolder
+from medladder.report.rerun import write_commands
 
 QUICK: dict[str, Any] = {"rungs": ("prior", "logistic"), "sizes": ("16", "all"), "repeats": 3, "jobs": 1}
 
@@ -143,8 +144,8 @@ def test_more_rungs_sizes_and_repeats_move_nothing(cohort: Cohort, tmp_path: Pat
         ({"seed": 1}, "a study with seed 0, not seed 1"),
         ({"margin": 0.05}, "margin 0.02, not margin 0.05"),
         ({"rungs": ("prior",)}, "the rungs prior, logistic; this asks for prior"),
-        ({"sizes": ("all",)}, "Add 16 to --sizes"),
-        ({"repeats": 2}, "All the repeats there were"),
+        ({"sizes": ("all",)}, "Name 16, 32 in --sizes"),
+        ({"repeats": 2}, "Give --repeats 3 or more"),
     ],
 )
 def test_what_only_grows_may_not_shrink(cohort: Cohort, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -207,6 +208,39 @@ def test_a_worker_that_dies_costs_its_fleet_only(
     failed = [trial for trial in folder.read_trials() if not trial.is_done]
     assert {trial.fleet for trial in failed} == {"prior-n16-f1-r0-2"}
     assert "memory" in str(failed[0].reason)
+
+
+def test_a_fleet_that_failed_runs_again_with_the_next_call(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medladder.rungs.classical import LogisticClassifier
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LogisticClassifier, "fit", lambda *_: np.linalg.inv("x"))
+        folder = ml.run_study(cohort, tmp_path / "run", **QUICK)
+    assert sum(not trial.is_done for trial in folder.read_trials()) == 2 * 3 * 5
+    ml.run_study(cohort, tmp_path / "run", **QUICK)
+    assert len(folder.read_trials()) == 2 * 2 * 3 * 5
+    assert all(trial.is_done for trial in folder.read_trials())
+    assert evidence_of(folder) == evidence_of(ml.run_study(cohort, tmp_path / "whole", **QUICK))
+
+
+def test_a_study_cut_off_while_it_was_opened_goes_on(cohort: Cohort, tmp_path: Path) -> None:
+    ml.run_study(cohort, tmp_path / "run", **QUICK)
+    (tmp_path / "run" / "cohort.json").unlink()
+    (tmp_path / "run" / ".cohort.json.part").write_text("{")
+    ml.run_study(cohort, tmp_path / "run", **QUICK)
+    assert StudyFolder(tmp_path / "run").read_cohort().fingerprint == cohort.fingerprint
+
+
+def test_what_is_kept_for_choosing_does_not_count_as_prevalence(parted: Cohort, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    labels = np.where(parted.parts == "val", 1, parted.labels)
+    labels[12] = 0  # four val images, three of them of class 1: too few to search a threshold on
+    wishes = {"rungs": ("logistic",), "sizes": ("all",), "repeats": 1, "jobs": 1, "keep_val": True}
+    (trial,) = ml.run_study(replace(parted, labels=labels), tmp_path / "run", **wishes).read_trials()
+    assert trial.decision == {"weights": [0.5, 0.5], "rule": "prevalence"}, "24 training images, half of each class"
 
 
 def test_the_cohorts_own_test_part_is_the_only_one_tested(parted: Cohort, tmp_path: Path) -> None:
@@ -277,12 +311,7 @@ def test_every_value_of_a_column_is_left_out_in_turn(cohort: Cohort, tmp_path: P
     folder = ml.run_study(sited, tmp_path / "run", **{**QUICK, "leave_out": "site", "sizes": ("all",)})
     assert folder.read_plan().folds == ("A", "B")
     np.testing.assert_array_equal(folder.read_cohort().test_fold, [0, 1] * 20)
-    assert "--leave-out site" in ml.write_report(_weighed(folder)).read_text("utf-8")
-
-
-def _weighed(folder: StudyFolder) -> StudyFolder:
-    ml.weigh(folder)
-    return folder
+    assert "--leave-out site" in write_commands(folder.read_plan())[0]
 
 
 def test_the_plan_says_about_how_long(cohort: Cohort) -> None:

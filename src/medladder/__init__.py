@@ -3,10 +3,11 @@
 ```python
 import medladder as ml
 
-cohort = ml.read_cohort("chest/labels.csv")
-study = ml.run_study(cohort, out="runs/chest", rungs=["logistic", "svm", "dnn"])
-evidence = ml.weigh(study)
-ml.write_report(study)
+if __name__ == "__main__":  # in a script: each worker imports the file that started it
+    cohort = ml.read_cohort("chest/labels.csv")
+    study = ml.run_study(cohort, out="runs/chest", rungs=["logistic", "svm", "dnn"])
+    evidence = ml.weigh(study)
+    ml.write_report(study)
 ```
 
 The names below are loaded when they are first used, so that reading a finished study needs no torch.

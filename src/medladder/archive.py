@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Num, UInt
+from jaxtyping import Int, Shaped, UInt
 
 from .errors import CohortError
 
 _PARTS = ("train", "val", "test")
+
+_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What numpy and zipfile raise where bytes of an npz are wrong; RuntimeError: a flag that claims encryption."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,12 @@ def read_archive(path: Path) -> Archive:
     Raises
     ------
     CohortError
-        Not an npz; arrays missing, of objects, of differing lengths or shapes; values outside their range;
+        Not an npz; arrays missing, of objects, of differing lengths, shapes or types; values outside their range;
         more than one label an image.
     """
     arrays = _read_arrays(path)
-    images, labels, parts = [], [], []
+    images: dict[str, np.ndarray] = {}
+    labels, parts = [], []
     for part in _PARTS:
         names = (f"{part}_images", f"{part}_labels")
         if part != "train" and not any(name in arrays for name in names):
@@ -48,34 +53,30 @@ def read_archive(path: Path) -> Archive:
                     do="Save the arrays again under these names.",
                 )
         part_images, part_labels = arrays[names[0]], _labels(path, names[1], arrays[names[1]])
-        if len(part_images) != len(part_labels):
+        if part_images.ndim == 0 or len(part_images) != len(part_labels):
+            entries = f"{len(part_images)} entries" if part_images.ndim else "no axes"
             raise CohortError(
-                found=f"{path.name}: {names[0]} has {len(part_images)} entries and {names[1]} {len(part_labels)}.",
+                found=f"{path.name}: {names[0]} has {entries} and {names[1]} {len(part_labels)}.",
                 needed="One label an image.",
                 do="Save the arrays again, of one length.",
             )
-        images.append(part_images)
+        if len(part_images):
+            images[names[0]] = part_images
         labels.append(part_labels)
         parts += [part] * len(part_labels)
-    shapes = {array.shape[1:] for array in images if len(array)}
-    if len(shapes) != 1:
-        raise CohortError(
-            found=f"{path.name}: the images have {'no' if not shapes else 'differing'} shapes {sorted(shapes)}.",
-            needed="Images of one shape in all parts.",
-            do="Save the arrays again.",
-        )
-    joined = np.concatenate([array for array in images if len(array)])
-    return Archive(_with_channels(path, _full_range(path, joined)), np.concatenate(labels), tuple(parts))
+    joined = _full_range(path, _with_channels(path, _joined(path, images)))
+    return Archive(joined, np.concatenate(labels), tuple(parts))
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     wanted = [f"{part}_{what}" for part in _PARTS for what in ("images", "labels")]
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
+        with path.open("rb") as file:  # opened here, since numpy leaves open what it finds damaged
+            arrays = np.load(file, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
                 raise ValueError("it holds a single array")
-            return {name: file[name] for name in file.files if name in wanted}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            return {name: arrays[name] for name in arrays.files if name in wanted}
+    except _DAMAGE as error:
         is_object = "Object arrays" in str(error)
         reason = "it holds arrays of Python objects, which are never opened" if is_object else str(error)
         raise CohortError(
@@ -93,7 +94,7 @@ def _labels(path: Path, name: str, array: np.ndarray) -> Int[np.ndarray, " image
             do="Make an npz a label, or keep the images that have just one.",
         )
     flat = array.reshape(-1)
-    if flat.dtype.kind not in "iub" or flat.size != len(array):
+    if flat.dtype.kind not in "iub" or array.ndim == 0 or flat.size != len(array):
         raise CohortError(
             found=f"{path.name}: {name} has shape {array.shape} and type {array.dtype}.",
             needed="One whole number an image.",
@@ -102,7 +103,25 @@ def _labels(path: Path, name: str, array: np.ndarray) -> Int[np.ndarray, " image
     return flat.astype(np.int64)
 
 
-def _full_range(path: Path, images: Num[np.ndarray, "image ..."]) -> UInt[np.ndarray, "image ..."]:
+def _joined(path: Path, images: dict[str, np.ndarray]) -> Shaped[np.ndarray, "image ..."]:
+    shapes = {array.shape[1:] for array in images.values()}
+    if len(shapes) != 1:
+        raise CohortError(
+            found=f"{path.name}: the images have {'differing' if shapes else 'no'} shapes {sorted(shapes)}.",
+            needed="Images of one shape in all parts.",
+            do="Save the arrays again.",
+        )
+    if len({array.dtype for array in images.values()}) != 1:
+        # Scaling here would be a guess: a wider type may hold the full range of 16 bits, or 8-bit values as they were.
+        raise CohortError(
+            found=f"{path.name}: {', '.join(f'{name} is {array.dtype}' for name, array in images.items())}.",
+            needed="One type of numbers in all parts, so that one value means one brightness.",
+            do="Save them in one type, on one scale: full 8 bits become full 16 as images.astype('uint16') * 257.",
+        )
+    return np.concatenate(list(images.values()))
+
+
+def _full_range(path: Path, images: Shaped[np.ndarray, "image ... channel"]) -> UInt[np.ndarray, "image ... channel"]:
     kind = images.dtype.kind
     if kind == "b":
         return images.astype(np.uint8) * np.uint8(255)
@@ -120,7 +139,7 @@ def _full_range(path: Path, images: Num[np.ndarray, "image ..."]) -> UInt[np.nda
     )
 
 
-def _with_channels(path: Path, images: UInt[np.ndarray, "image ..."]) -> UInt[np.ndarray, "image ... channel"]:
+def _with_channels(path: Path, images: Shaped[np.ndarray, "image ..."]) -> Shaped[np.ndarray, "image ... channel"]:
     is_colour = images.shape[-1] in (1, 3, 4)
     if images.ndim not in (3, 4, 5) or (images.ndim == 5 and not is_colour) or 0 in images.shape:
         raise CohortError(

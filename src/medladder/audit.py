@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -53,6 +54,7 @@ def audit(cohort: Cohort) -> list[Finding]:
     finders = (
         _unreadable,
         _unlabelled,
+        _ignored,
         _image_overlap,
         _patient_overlap,
         _label_conflicts,
@@ -83,7 +85,7 @@ def refuse_unmendable(findings: list[Finding], accepted: tuple[str, ...]) -> Non
             raise CohortError(
                 found=finding.message,
                 needed="A cohort in which this does not happen, or your word that it may.",
-                do=f"{finding.action} 'medladder check' lists the files; --accept {finding.kind} goes on all the same.",
+                do=f"Mend it ('medladder check' lists the files), or go on all the same with --accept {finding.kind}.",
             )
 
 
@@ -108,7 +110,9 @@ def _unreadable(cohort: Cohort) -> Iterator[Finding]:
     if not n_bad:
         return
     share = n_bad / (n_bad + len(cohort.labels))
-    commonest = Counter(cohort.unreadable.values()).most_common(3)
+    # «(14 bytes not processed)» would make every reason its own.
+    kinds = (re.sub(r"\s*\([^)]*\)", "", reason) for reason in cohort.unreadable.values())
+    commonest = Counter(kinds).most_common(3)
     reasons = "; ".join(f"{n} × {reason}" for reason, n in commonest)
     yield Finding(
         "unreadable",
@@ -129,6 +133,20 @@ def _unlabelled(cohort: Cohort) -> Iterator[Finding]:
             cohort.n_unlabelled,
             f"{_number(cohort.n_unlabelled, 'row', 'rows')} of the manifest without a label.",
             "Left out of the study.",
+        )
+
+
+def _ignored(cohort: Cohort) -> Iterator[Finding]:
+    n_ignored = sum(cohort.ignored.values())
+    if n_ignored:
+        endings = ", ".join(f"{count} × {ending}" for ending, count in cohort.ignored.items())
+        yield Finding(
+            "ignored",
+            "warning",
+            (),
+            n_ignored,
+            f"{_number(n_ignored, 'file', 'files')} beside the images of no kind that is read ({endings}).",
+            "Left out of the study. Convert them to PNG if they are images.",
         )
 
 
@@ -266,4 +284,8 @@ def counts(cohort: Cohort) -> dict[str, Any]:
         "parts": per_part,
         "sizes": len(sizes),
         "commonest_size": list(sizes.most_common(1)[0][0]),
+        "smallest_side": int(min(cohort.heights.min(), cohort.widths.min())),
+        "largest_side": int(max(cohort.heights.max(), cohort.widths.max())),
+        "bit_depth": cohort.bit_depth,
+        "is_colour": cohort.images.shape[-1] == 3 and cohort.images.ndim in (4, 5),
     }

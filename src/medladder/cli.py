@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,9 @@ ImageSize = Annotated[
 
 def main() -> None:
     """Enter here."""
+    for stream in (sys.stdout, sys.stderr):
+        # Windows writes redirected text in an old code page that has no minus sign and not every class name.
+        stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     app()
 
 
@@ -66,7 +70,7 @@ def study(
     repeats: Annotated[int, typer.Option(help="Independent redraws of subset and seed.")] = 10,
     image_size: ImageSize = None,
     seed: Annotated[int, typer.Option(help="Every random number is keyed by it.")] = 0,
-    jobs: Annotated[int | None, typer.Option(help="Fleets at once; by default one a core.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")] = None,
     test: Annotated[str | None, typer.Option(metavar="COHORT", help="Test on another cohort, all of it.")] = None,
     leave_out: Annotated[
         str | None,
@@ -97,9 +101,8 @@ def study(
             "accept": tuple(accept or ()),
             "strict": strict,
         }
-        named = (*(_listed(rungs) or ()), *(rung or ()))
-        if named:
-            wishes["rungs"] = named
+        if rungs is not None or rung:
+            wishes["rungs"] = (*(_listed(rungs) or ()), *(rung or ()))
         cohort = _read(source, image_size, cache, test)
         if plan:
             _show_plan(cohort, wishes, jobs, as_json=as_json)

@@ -28,8 +28,9 @@ class Cohort:
 
     `images` has the axes of docs/architecture.md and stays on disk (memory-mapped) at `store`; `patients` are
     numbered in cohort order and are the images themselves where no one said whose they are (`patients_known`).
-    `parts` are train, val or test. `files` are for the audit only. `unreadable` maps files that were left out
-    to the reason. `tested_on` names the other cohort whose images are the test part.
+    `parts` are train, val or test, `columns` further ones as text. `files` are for the audit only. `unreadable` maps
+    files that were left out to the reason, `ignored` endings of other files to their number. `tested_on` names the
+    other cohort whose images are the test part.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Cohort:
     columns: Mapping[str, Shaped[np.ndarray, " image"]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     n_unlabelled: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)
     tested_on: str | None = None
 
     def __repr__(self) -> str:
@@ -166,7 +168,7 @@ def join_test(cohort: Cohort, other: Cohort, *, cache: Path | None = None) -> Co
         labels=np.concatenate([cohort.labels, at[other.labels]]),
         patients=np.concatenate([cohort.patients, cohort.patients.max() + 1 + other.patients]),
         patients_known=cohort.patients_known and other.patients_known,
-        parts=np.concatenate([np.full(len(cohort.labels), "train"), np.full(len(other.labels), "test")]),
+        parts=np.concatenate([cohort.parts, np.full(len(other.labels), "test")]),
         contents=np.concatenate([cohort.contents, other.contents]),
         files=tuple(f"{one.name}/{file}" for one in pair for file in one.files),
         heights=np.concatenate([cohort.heights, other.heights]),
@@ -220,17 +222,16 @@ def _read_files(name: str, manifest: Manifest, size: tuple[int, ...] | None, roo
         patients=None if manifest.patients is None else np.array(manifest.patients)[at],
         parts=np.array(manifest.parts)[at],
         files=tuple(manifest.names[i] for i in at),
-        columns={name: _typed(np.array(values)[at]) for name, values in manifest.columns.items()},
+        columns={name: np.array(values)[at] for name, values in manifest.columns.items()},
         unreadable={manifest.names[i]: reason for i, reason in prepared.unreadable.items()},
         n_unlabelled=manifest.n_unlabelled,
+        ignored=manifest.ignored,
     )
 
 
 def _read_npz(path: Path, size: tuple[int, ...] | None, root: Path, names: Sequence[str] | None) -> Cohort:
     archive = read_archive(path)
-    status = path.stat()
-    key = repr((path.name, status.st_size, status.st_mtime_ns))
-    prepared = prepare_arrays(archive.images, size=size, key=key, root=root)
+    prepared = prepare_arrays(archive.images, size=size, root=root)
     present = np.unique(archive.labels)
     named = names is not None and present.max() < len(names) and present.min() >= 0
     classes = tuple(names[i] if names is not None and named else str(i) for i in present.tolist())
@@ -250,16 +251,15 @@ def _read_drawn(name: str, size: tuple[int, ...] | None, root: Path) -> Cohort:
 
     drawn = phantoms.draw(name)
     images = drawn.images if drawn.images.ndim == 4 else drawn.images[..., None]
-    key = f"{name} {hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=16).hexdigest()}"
     return _cohort(
         name,
-        prepare_arrays(images, size=size, key=key, root=root),
+        prepare_arrays(images, size=size, root=root),
         labels=drawn.labels,
         classes=drawn.classes,
         patients=drawn.patients,
         parts=np.array(drawn.parts),
         files=tuple(f"{name}[{i}]" for i in range(len(drawn.labels))),
-        columns={key: _typed(np.array(values)) for key, values in drawn.covariates.items()},
+        columns={key: np.array(values).astype(np.str_) for key, values in drawn.covariates.items()},
     )
 
 
@@ -275,6 +275,7 @@ def _cohort(
     columns: Mapping[str, Shaped[np.ndarray, " image"]] | None = None,
     unreadable: Mapping[str, str] | None = None,
     n_unlabelled: int = 0,
+    ignored: Mapping[str, int] | None = None,
 ) -> Cohort:
     return Cohort(
         name=name,
@@ -294,6 +295,7 @@ def _cohort(
         columns=columns or {},
         unreadable=unreadable or {},
         n_unlabelled=n_unlabelled,
+        ignored=ignored or {},
     )
 
 
@@ -310,14 +312,6 @@ def _numbered(identifiers: Shaped[np.ndarray, " image"]) -> Int[np.ndarray, " im
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[inverse]
-
-
-def _typed(values: Shaped[np.ndarray, " image"]) -> Shaped[np.ndarray, " image"]:
-    """A column as numbers where every cell is one, else as text."""
-    try:
-        return values.astype(np.float64)
-    except ValueError:
-        return values
 
 
 def _check_classes(cohort: Cohort) -> None:

@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 class Decision:
     """Decide for the class of largest `probability / weight`; with two classes and weights (1 - t, t): p ≥ t.
 
-    `rule` is «out-of-part» or, where a class is too thin to search, «prevalence».
+    `rule` is «out-of-part» or, where a class is too thin to search, «prevalence»; «majority» where every probability is
+    the same and there is nothing to weigh.
     """
 
     weights: tuple[float, ...]
@@ -29,19 +30,21 @@ def choose_decision(
     labels: Int[np.ndarray, " row"],
     patients: Int[np.ndarray, " row"],
     *,
+    prevalence: Float[np.ndarray, " class_"],
     is_thin: bool,
 ) -> Decision:
     """Weigh the classes so that each counts the same, however common it is in the training subset.
 
     Two classes: the threshold with the best balanced accuracy on out-of-part patients (a patient's score is the mean
     over their images), the middle of the best stretch where several are equal. More classes, or a thin one: the
-    prevalence, which is the same rule if probabilities are calibrated. Rows that were never held out are NaN and
-    are not used.
+    prevalence (of the rows that were learned from), which is the same rule if probabilities are calibrated. Rows
+    that were never held out are NaN and are not used.
     """
     n_classes = probabilities.shape[1]
-    prevalence = np.bincount(labels, minlength=n_classes) / len(labels)
-    by_prevalence = Decision(tuple(np.maximum(prevalence, 1e-6).tolist()), "prevalence")
     seen = ~np.isnan(probabilities).any(axis=1)
+    if seen.any() and bool((probabilities[seen] == probabilities[seen][:1]).all()):
+        return Decision((1 / n_classes,) * n_classes, "majority")
+    by_prevalence = Decision(tuple(np.maximum(prevalence, 1e-6).tolist()), "prevalence")
     if is_thin or n_classes > 2 or len(np.unique(labels[seen])) < 2:
         return by_prevalence
     unit_of_row = np.unique(np.stack([patients[seen], labels[seen]], axis=1), axis=0, return_inverse=True)

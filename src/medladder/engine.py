@@ -16,6 +16,8 @@ from multiprocessing.connection import wait as wait_for_handles
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from .errors import InputError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -35,7 +37,7 @@ class LocalEngine(Generic[Item, Result]):
 
     def __init__(self, jobs: int | None = None) -> None:
         self.jobs = jobs if jobs is not None else (os.cpu_count() or 1)
-        self._slots: list[ProcessPoolExecutor] = []
+        self._slots: list[_Slot] = []
 
     def __enter__(self) -> LocalEngine[Item, Result]:
         return self
@@ -44,10 +46,16 @@ class LocalEngine(Generic[Item, Result]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for slot in self._slots:
-            _end(slot)
+            slot.end()
 
     def run(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | WorkerDied]]:
-        """Do the work on every item, handing out results as they come; an exception in the work is raised here."""
+        """Do the work on every item, handing out results as they come; an exception in the work is raised here.
+
+        Raises
+        ------
+        InputError
+            Workers cannot start, most often because a script is not guarded by `if __name__ == "__main__":`.
+        """
         if self.jobs == 1:
             with one_thread():
                 for item in items:
@@ -55,13 +63,13 @@ class LocalEngine(Generic[Item, Result]):
             return
         waiting = deque(items)
         while len(self._slots) < min(self.jobs, len(items)):
-            self._slots.append(_new_slot())
+            self._slots.append(_Slot())
         running: dict[Future[Result], tuple[Item, int]] = {}
         free = list(range(len(self._slots)))
         while waiting or running:
             while waiting and free:
                 place, item = free.pop(), waiting.popleft()
-                running[self._slots[place].submit(work, item)] = (item, place)
+                running[self._submitted(place, work, item)] = (item, place)
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 item, place = running.pop(future)
@@ -69,23 +77,48 @@ class LocalEngine(Generic[Item, Result]):
                 try:
                     yield item, future.result()
                 except BrokenProcessPool:
-                    _end(self._slots[place])
-                    self._slots[place] = _new_slot()
+                    self._replace(place)
                     yield item, WorkerDied()
 
+    def _submitted(self, place: int, work: Callable[[Item], Result], item: Item) -> Future[Result]:
+        try:
+            return self._slots[place].executor.submit(work, item)
+        except BrokenProcessPool:  # it died while it had nothing to do
+            self._replace(place)
+            return self._slots[place].executor.submit(work, item)
 
-def _new_slot() -> ProcessPoolExecutor:
-    # Spawned, not forked: torch's threads do not survive a fork, and this is what macOS and Windows do.
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin_worker)
+    def _replace(self, place: int) -> None:
+        slot = self._slots[place]
+        slot.end()
+        if not slot.did_start:
+            raise InputError(
+                found="The worker processes ended while they were starting.",
+                needed="A script that may be imported: each worker imports the file that started it.",
+                do="Put the call below a line 'if __name__ == \"__main__\":', or run in this process with jobs=1.",
+            )
+        self._slots[place] = _Slot()
 
 
-def _end(slot: ProcessPoolExecutor) -> None:
-    processes = list((slot._processes or {}).values())
-    slot.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.kill()
-    for process in processes:
-        process.join()
+class _Slot:
+    """One worker process and whether it ever started."""
+
+    def __init__(self) -> None:
+        # Spawned, not forked: torch's threads do not survive a fork, and this is what macOS and Windows do.
+        spawn = multiprocessing.get_context("spawn")
+        self.executor = ProcessPoolExecutor(1, spawn, initializer=_begin_worker)
+        self._ready = self.executor.submit(os.getpid)
+
+    @property
+    def did_start(self) -> bool:
+        return self._ready.done() and not self._ready.cancelled() and self._ready.exception() is None
+
+    def end(self) -> None:
+        processes = list((self.executor._processes or {}).values())
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join()
 
 
 def _begin_worker() -> None:
@@ -114,6 +147,7 @@ def one_thread() -> Iterator[None]:
     Measured: two one-thread processes scale 1.98 times, while two threads a process fight over the cores
     (docs/LOG.md).
     """
+    import scipy.linalg  # noqa: F401 - its own BLAS is held to one thread only if it is loaded by now
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -55,7 +55,10 @@ def fit_fleet(task: FleetTask) -> list[FittedTrial]:
 def _trial(fitted: BaseEstimator | FitError, test_images: np.ndarray, n_classes: int, seconds: float) -> FittedTrial:
     if isinstance(fitted, FitError):
         return FittedTrial(seconds, reason=str(fitted))
-    test_proba = _over_all_classes(fitted.predict_proba(test_images), fitted.classes_, n_classes)
+    try:
+        test_proba = _over_all_classes(fitted.predict_proba(test_images), fitted.classes_, n_classes)
+    except Exception as error:  # whatever a rung raises costs its own trial only
+        return FittedTrial(seconds, reason=f"Predicting failed: {type(error).__name__}: {error}")
     if not np.isfinite(test_proba).all():
         return FittedTrial(seconds, reason="The fitted model gives probabilities that are not numbers.")
     return FittedTrial(

@@ -44,7 +44,7 @@ class Wishes:
     """What a person may ask of a study; the command line's options of the same names."""
 
     rungs: Sequence[str] = DEFAULT_RUNGS
-    sizes: Sequence[str] | None = None
+    sizes: Sequence[str | int] | None = None
     repeats: int = 10
     seed: int = 0
     leave_out: str | None = None
@@ -55,11 +55,14 @@ class Wishes:
 
     @classmethod
     def of(cls, **wishes: Any) -> Wishes:
-        """Wishes by name; raises OptionError for an unknown name."""
+        """Wishes by name, a lone rung or size for a list of one; raises OptionError for an unknown name."""
         known = [field.name for field in fields(cls)]
         for name in wishes:
             if name not in known:
                 raise unknown_name("option", name, known)
+        for name in ("rungs", "sizes", "accept"):
+            if isinstance(wishes.get(name), str | int):
+                wishes[name] = (wishes[name],)
         return cls(**wishes)
 
     def __post_init__(self) -> None:
@@ -268,6 +271,11 @@ def _record(
     cohort: Cohort, groups: Int[np.ndarray, " image"], folds: TestFolds, findings: Sequence[Finding]
 ) -> CohortRecord:
     kinds = ("unreadable", "unlabelled", "label-conflict")
+    excluded = [{"kind": f.kind, "count": f.count, "message": f.message} for f in findings if f.kind in kinds]
+    n_apart = int(((folds.of_image == _LEFT_OUT) & ~conflicting_rows(cohort)).sum())
+    if n_apart:
+        message = f"{n_apart} training images whose copy or patient is tested, or kept for choosing."
+        excluded.append({"kind": "held-apart", "count": n_apart, "message": message})
     return CohortRecord(
         name=cohort.name,
         fingerprint=cohort.fingerprint,
@@ -283,7 +291,7 @@ def _record(
         patients=cohort.patients,
         groups=groups,
         test_fold=folds.of_image,
-        excluded=tuple({"kind": f.kind, "count": f.count, "message": f.message} for f in findings if f.kind in kinds),
+        excluded=tuple(excluded),
         findings=tuple(finding.without_files() for finding in findings),
     )
 

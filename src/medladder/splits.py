@@ -74,8 +74,7 @@ def stratified_folds(
             do="Add patients, merge the class into another, or leave it out.",
         )
     n_folds = min(TEST_FOLDS, min(n_groups))
-    strata = class_sets(labels, groups)
-    fold_of_group = _dealt(strata, n_folds, _rng(seed, "test folds"))
+    fold_of_group = _dealt(labels, groups, n_folds, _rng(seed, "test folds"))
     names = tuple(f"fold {k + 1}" for k in range(n_folds))
     return TestFolds(names, fold_of_group[groups], f"patient-wise stratified {n_folds}-fold")
 
@@ -113,11 +112,30 @@ def class_sets(labels: Int[np.ndarray, " image"], units: Int[np.ndarray, " image
     return numbers.reshape(-1)
 
 
-def _dealt(strata: Int[np.ndarray, " unit"], n_parts: int, rng: np.random.Generator) -> Int[np.ndarray, " unit"]:
-    """Deal units to parts, stratum by stratum in random order; a stratum goes on where the last one stopped."""
-    order = np.concatenate([rng.permutation(np.flatnonzero(strata == stratum)) for stratum in np.unique(strata)])
+def _dealt(
+    labels: Int[np.ndarray, " image"], units: Int[np.ndarray, " image"], n_parts: int, rng: np.random.Generator
+) -> Int[np.ndarray, " unit"]:
+    """Deal units to parts so that each part holds as many units of every class as any other, give or take one.
+
+    Units of several classes are dealt first, one by one to the part that has fewest of their classes; units of one
+    class then fill the parts up, lowest first.
+    """
+    strata = class_sets(labels, units)
     part = np.empty(len(strata), dtype=np.int64)
-    part[order] = np.arange(len(order)) % n_parts
+    held = np.zeros((n_parts, labels.max() + 1), dtype=np.int64)
+    classes_of = [np.unique(labels[strata[units] == stratum]) for stratum in range(strata.max() + 1)]
+    for stratum in sorted(range(len(classes_of)), key=lambda stratum: -len(classes_of[stratum])):
+        classes, members = classes_of[stratum], rng.permutation(np.flatnonzero(strata == stratum))
+        if len(classes) > 1:
+            for member in members:
+                part[member] = np.lexsort((held.sum(axis=1), held[:, classes].sum(axis=1)))[0]
+                held[part[member], classes] += 1
+        else:
+            emptiest = np.argsort(held.sum(axis=1), kind="stable")
+            levels = held[emptiest, classes[0]][:, None] + np.arange(len(members))
+            lowest = np.argsort(levels.T.ravel(), kind="stable")[: len(members)]
+            part[members] = emptiest[lowest % n_parts]
+            held[:, classes[0]] += np.bincount(part[members], minlength=n_parts)
     return part
 
 
@@ -149,13 +167,14 @@ class Pool:
     def overlap(self, n_patients: int, repeat: int) -> float:
         """Mean share of this repeat's patients that the other repeats of its round see too, 0–1.
 
-        Two windows of n on a ring of N patients, d apart, share max(0, n - d) + max(0, n - (N - d)) of them.
+        Two windows of n on a ring of N patients, d apart, share max(0, n - d) + max(0, n - (N - d)) of them. A round
+        of one repeat has no other: what it shares with a repeat of another round is n / N on average.
         """
         n_pool, place = self.n_patients, repeat % self.repeats_a_round
         starts = np.arange(self.repeats_a_round) * n_pool // self.repeats_a_round
         apart = np.abs(np.delete(starts, place) - starts[place])
         if not len(apart):
-            return 1.0
+            return n_patients / n_pool
         shared = np.maximum(0, n_patients - apart) + np.maximum(0, n_patients - (n_pool - apart))
         return float(np.mean(shared) / n_patients)
 
@@ -202,7 +221,7 @@ def parts_for_choosing(
     if fewest_groups < 2:
         return np.full(len(labels), -1), True
     n_parts = min(PARTS_FOR_CHOOSING, fewest_groups)
-    part = _dealt(class_sets(labels, unit), n_parts, _rng(seed, "parts", fold, repeat, len(np.unique(patients))))
+    part = _dealt(labels, unit, n_parts, _rng(seed, "parts", fold, repeat, len(np.unique(patients))))
     return part[unit], is_thin
 
 
@@ -223,7 +242,7 @@ def default_sizes(n_pool: int, thinnest_share: float) -> tuple[int, ...]:
     return tuple(round(float(size)) for size in np.geomspace(first, n_pool, count))
 
 
-def parse_sizes(texts: Sequence[str], n_pool: int) -> tuple[int, ...]:
+def parse_sizes(texts: Sequence[str | int], n_pool: int) -> tuple[int, ...]:
     """Read sizes as a person writes them; `all` is the whole pool.
 
     Raises
@@ -232,7 +251,7 @@ def parse_sizes(texts: Sequence[str], n_pool: int) -> tuple[int, ...]:
         Not a whole number from 2 up to the pool, or `all`.
     """
     sizes = set()
-    for text in texts:
+    for text in map(str, texts):
         if text == "all":
             sizes.add(n_pool)
         elif text.isdecimal() and 2 <= int(text) <= n_pool:
@@ -243,6 +262,8 @@ def parse_sizes(texts: Sequence[str], n_pool: int) -> tuple[int, ...]:
                 needed=f"A number of training patients from 2 to the {n_pool} there are, or 'all'.",
                 do=f"For example --sizes {max(2, n_pool // 4)},{max(2, n_pool // 2)},all.",
             )
+    if not sizes:
+        raise OptionError(found="--sizes without a size.", needed="One or more.", do="For example --sizes 50,all.")
     return tuple(sorted(sizes))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from . import rungs
 from .cohort import Cohort
@@ -63,12 +64,15 @@ def run_study(
     _make_room(folder)
     with only_writer(folder.path):
         planned, done = _open(folder, planned)
-        folder.write_json("cohort.json", planned.record.to_json())
+        # The plan first: a folder with a plan can be gone on with, wherever the writing was cut off.
         folder.write_json("plan.json", planned.plan.to_json())
+        folder.write_json("cohort.json", planned.record.to_json())
         if pictures:
             _write_pictures(folder, planned)
         missing = [key for key in planned.plan.fleets() if key.name not in done]
         folder.log(f"{len(missing)} fleets to run, {len(done)} done before")
+        if done:
+            progress.say(f"{len(done)} of {len(done) + len(missing)} fleets stand already; going on with the rest.")
         _run_fleets(folder, planned, missing, jobs=jobs, cache=cache, progress=progress)
         folder.log("all fleets done")
     return folder
@@ -78,7 +82,7 @@ def _make_room(folder: StudyFolder) -> None:
     path = folder.path
     if path.exists() and not path.is_dir():
         raise StudyError(found=f"{path} is a file.", needed="A folder for the study.", do="Use another --out.")
-    if path.is_dir() and not folder.is_study and any(child.name != ".lock" for child in path.iterdir()):
+    if path.is_dir() and not folder.is_study and any(not child.name.startswith(".") for child in path.iterdir()):
         raise StudyError(
             found=f"{path} holds other files and no study.",
             needed="An empty or new folder, or one with a study to go on with.",
@@ -102,22 +106,18 @@ def _open(folder: StudyFolder, planned: PlannedStudy) -> tuple[PlannedStudy, set
     plan = _extended(folder, before, planned.plan)
     expected = {key.name: key for key in before.fleets()}
     trials = folder.read_trials()
-    lines = Counter(trial.fleet for trial in trials)
+    # A fleet with a failed trial runs again: its cause may have been mended, or the machine is another.
+    lines = Counter(trial.fleet for trial in trials if trial.is_done)
     whole = {
         name
         for name, key in expected.items()
-        if lines[name] == len(key.repeats) and _has_predictions(folder, name, trials)
+        if lines[name] == len(key.repeats) and (folder.path / "predictions" / f"{name}.npz").is_file()
     }
     if any(trial.fleet not in whole for trial in trials) or _is_torn(folder):
         folder.log("dropping lines of fleets that were not whole")
         folder.keep_trials([trial for trial in trials if trial.fleet in whole])
     pools = tuple(replace(pool, repeats_a_round=plan.round) for pool in planned.pools)
     return replace(planned, plan=plan, pools=pools), whole
-
-
-def _has_predictions(folder: StudyFolder, fleet: str, trials: Sequence[Trial]) -> bool:
-    is_needed = any(trial.is_done for trial in trials if trial.fleet == fleet)
-    return not is_needed or (folder.path / "predictions" / f"{fleet}.npz").is_file()
 
 
 def _is_torn(folder: StudyFolder) -> bool:
@@ -155,7 +155,7 @@ def _extended(folder: StudyFolder, before: Plan, now: Plan) -> Plan:
             raise StudyError(
                 found=f"{folder.path} holds a study with the {name} {_short(old)}; this asks for {_short(new)}.",
                 needed=f"All the {name} there were; more may be added.",
-                do=f"Add {', '.join(gone[:6])} to --{name}, or use another --out.",
+                do=f"{_how_to_keep(name, old)}, or use another --out.",
             )
     added = {name: new for name, (old, new) in kept.items() if len(new) > len(old)}
     extended = replace(
@@ -175,6 +175,14 @@ def _extended(folder: StudyFolder, before: Plan, now: Plan) -> Plan:
         "versions": now.versions,
     }
     return replace(extended, extensions=(*before.extensions, extension))
+
+
+def _how_to_keep(name: str, old: Sequence[object]) -> str:
+    if name == "repeats":
+        return f"Give --repeats {len(old)} or more"
+    if name == "sizes":
+        return f"Name {', '.join(map(str, old))} in --sizes"
+    return "Name " + " ".join(f"--rung {rung}" for rung in old)
 
 
 def _in_words(name: str, value: Any) -> str:
@@ -274,8 +282,13 @@ def _trial(planned: PlannedStudy, key: FleetKey, repeat: int, draw: Draw, fitted
     if fitted.out_of_part_proba is None:
         return Trial(status="failed", reason=fitted.reason, **known)
     record = planned.record
+    labels = record.labels[draw.rows]
     decision = choose_decision(
-        fitted.out_of_part_proba, record.labels[draw.rows], record.patients[draw.rows], is_thin=draw.is_thin
+        fitted.out_of_part_proba,
+        labels,
+        record.patients[draw.rows],
+        prevalence=_shares(planned, key, labels[may_learn(draw.fold)], fitted.out_of_part_proba),
+        is_thin=draw.is_thin,
     )
     return Trial(
         status="done",
@@ -284,3 +297,17 @@ def _trial(planned: PlannedStudy, key: FleetKey, repeat: int, draw: Draw, fitted
         chosen=fitted.chosen,
         **known,
     )
+
+
+def _shares(
+    planned: PlannedStudy,
+    key: FleetKey,
+    learned: Int[np.ndarray, " row"],
+    out_of_part: Float[np.ndarray, "row class_"],
+) -> Float[np.ndarray, " class_"]:
+    """How common each class looks to a rung: as in its rows, unless it was told to weigh the classes."""
+    settings = next(p.settings for p in planned.plan.rungs if p.rung == key.rung)
+    seen = ~np.isnan(out_of_part).any(axis=1)
+    if settings.get("class_weight") is not None and seen.any():
+        return np.asarray(out_of_part[seen].mean(axis=0))
+    return np.bincount(learned, minlength=len(planned.record.classes)) / len(learned)

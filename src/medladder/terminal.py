@@ -108,7 +108,11 @@ def minutes(seconds: float) -> str:
 def print_audit(cohort: Cohort, counted: dict[str, Any], findings: Sequence[Finding]) -> None:
     """Counts by part and class, then each finding with a few of its files."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]{escape(cohort.name)}[/]: {counted['images']} images")
+    colour = "colour" if counted["is_colour"] else "grey"
+    sides = f"{counted['smallest_side']} to {counted['largest_side']} pixels a side"
+    console.print(
+        f"[bold]{escape(cohort.name)}[/]: {counted['images']} images, {colour}, {counted['bit_depth']} bit, {sides}"
+    )
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("part", header_style="dim")
     for name in cohort.classes:

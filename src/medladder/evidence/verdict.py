@@ -84,7 +84,9 @@ def pick_rung(standing: Standing) -> Pick:
     gains = _gains(standing)
 
     def missed(rung: str) -> float:
-        return max([0.0, *(gain.high for (_, less), gain in gains.items() if less == rung)])
+        # No score is above 1, whatever the interval of a difference allows.
+        room = 1 - standing.aurocs[rung].low
+        return min(room, max([0.0, *(gain.high for (_, less), gain in gains.items() if less == rung)]))
 
     def is_beaten(rung: str) -> bool:
         return any(gain.low > 0 for (_, less), gain in gains.items() if less == rung)
@@ -99,14 +101,15 @@ def pick_rung(standing: Standing) -> Pick:
         for rung in rungs:
             if is_learned(rung) and missed(rung) < standing.margin:
                 return Pick(rung, "shown", missed(rung))
-    # A floor that nothing beats is the simplest wherever it was named.
+    # A floor that nothing beats is the simplest wherever it was named; else a rung that is shown to have learned goes
+    # before one that is not.
     unbeaten = [rung for rung in (*floors, *rungs) if not is_beaten(rung)]
+    if not set(unbeaten) & set(floors):
+        unbeaten.sort(key=lambda rung: not is_learned(rung))
     # Paired intervals can form a ring in which each is beaten; the best estimate then stands, and nothing is told.
     rung = unbeaten[0] if unbeaten else max(rungs, key=lambda name: standing.aurocs[name].estimate)
-    # Against a floor's exact score the interval of a difference allows more than a score of 1: that is cut off.
-    most = min(missed(rung), 1 - standing.aurocs[rung].estimate) if rung in floors else missed(rung)
-    is_open = is_thin or not unbeaten or most > TOO_MUCH_TO_MISS
-    return Pick(rung, "cannot tell" if is_open else "not contradicted", most)
+    is_open = is_thin or not unbeaten or missed(rung) > TOO_MUCH_TO_MISS
+    return Pick(rung, "cannot tell" if is_open else "not contradicted", missed(rung))
 
 
 def _gains(standing: Standing) -> dict[tuple[str, str], Interval]:
@@ -180,7 +183,7 @@ def _of_last_step(standing: Standing, pick: Pick) -> Sentence | None:
     smaller, step = standing.last_step
     span = _change(step)
     between = f"From {smaller:,} to {standing.n_train:,} training {standing.unit}s {pick.rung} changed by {span}"
-    if step.low > 0:
+    if step.low >= 0.0005:  # above 0 as it is printed
         return Sentence(f"{between}: it was still gaining.", "last step: gain shown")
     if step.high < 0:
         return Sentence(f"{between}: it did not gain.", "last step: loss shown")

@@ -10,6 +10,7 @@ from .intervals import FEW_PATIENTS
 from .scores import Scores
 from .verdict import Pick, Sentence, Standing
 
+FEW_REPEATS = 5
 _SAID_ELSEWHERE = ("no-patient-ids", "thin-class")
 
 
@@ -23,7 +24,7 @@ def find_warnings(
         *_of_test_part(scores, standing),
         *_of_trials(scores, standing),
         *_of_looking(scores),
-        *_of_repeats(is_training_draw_held),
+        *_of_repeats(scores.plan.repeats, is_training_draw_held),
     )
 
 
@@ -106,10 +107,16 @@ def _of_looking(scores: Scores) -> Iterator[Sentence]:
         )
 
 
-def _of_repeats(is_training_draw_held: bool) -> Iterator[Sentence]:
+def _of_repeats(n_repeats: int, is_training_draw_held: bool) -> Iterator[Sentence]:
     if not is_training_draw_held:
         yield Sentence(
             "Intervals hold the chance of the test patients only: too few repeats on separate training patients to "
             "see what another draw would bring.",
             "test patients only",
+        )
+    elif n_repeats < FEW_REPEATS:
+        yield Sentence(
+            f"With {n_repeats} repeats the luck of the training draw is hardly known, which makes intervals very wide: "
+            "10 repeats narrow them.",
+            "few repeats",
         )

@@ -129,7 +129,7 @@ def shared_training(cohort: CohortRecord, n_folds: int, n_train: int) -> Float[n
     """Expected share of patients that a subset of one fold's pool has in common with one of another's."""
     pools = np.zeros((n_folds, int(cohort.patients.max()) + 1))
     for fold in range(n_folds):
-        pools[fold, cohort.patients[(cohort.test_fold != fold) & (cohort.test_fold != -2)]] = 1
+        pools[fold, cohort.patients[(cohort.test_fold != fold) & (cohort.test_fold >= -1)]] = 1
     sizes = np.maximum(pools.sum(axis=1), 1)
     return np.asarray(n_train * (pools @ pools.T) / np.outer(sizes, sizes))
 

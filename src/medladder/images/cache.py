@@ -12,9 +12,11 @@ import hashlib
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import platformdirs
@@ -24,6 +26,7 @@ from ..errors import StudyError
 from .prepare import Preparation
 
 _CHUNK = 256
+_BLOCK_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def cached_folder(root: Path, kind: str, key: str, make: Callable[[Path], None])
         unfinished = Path(tempfile.mkdtemp(prefix=".making-", dir=entry.parent))
         try:
             make(unfinished)
+            _flush(unfinished)
             _move_into_place(unfinished, entry)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -86,6 +90,39 @@ def cached_folder(root: Path, kind: str, key: str, make: Callable[[Path], None])
             do="Make room there, or name another place with --cache.",
         ) from error
     return entry
+
+
+def cached_images(root: Path, key: str, make: Callable[[Path], None]) -> PreparedImages:
+    """The prepared images of one entry, made on first use, and again if a cleaner or a crash damaged it.
+
+    Raises
+    ------
+    StudyError
+        The cache directory is full or cannot be written.
+    """
+    folder = cached_folder(root, "images", key, make)
+    try:
+        return read_entry(folder)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        shutil.rmtree(folder, ignore_errors=True)
+        return read_entry(cached_folder(root, "images", key, make))
+
+
+def take_room(file: BinaryIO, n_bytes: int) -> None:
+    """Take the room for a file before it is written through a map; raises OSError where there is none."""
+    if hasattr(os, "posix_fallocate") and n_bytes:
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+    else:
+        for at in range(0, n_bytes, _BLOCK_BYTES):
+            file.write(bytes(min(_BLOCK_BYTES, n_bytes - at)))
+        file.flush()
+
+
+def _flush(folder: Path) -> None:
+    """To the disk before it gets its name: after a power cut an entry is whole or absent."""
+    for path in folder.iterdir():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def _move_into_place(unfinished: Path, entry: Path) -> None:
@@ -118,15 +155,14 @@ def write_entry(
     )
     is_volume = len(shape) == 3
     channels: tuple[int, ...] = (3,) if has_colour else (1,) if is_volume else ()
-    kept = np.lib.format.open_memmap(
-        folder / "pixels.npy", mode="w+", dtype=pixels.dtype, shape=(len(positions), *shape, *channels)
-    )
-    at = 0
-    for chunk in _chunks(positions):
-        block = pixels[chunk]
-        kept[at : at + len(chunk)] = block if has_colour else block[..., :1] if is_volume else block[..., 0]
-        at += len(chunk)
-    kept.flush()
+    # Written in order and not through a map, so that a full disk is an error and not a signal.
+    with (folder / "pixels.npy").open("wb") as file:
+        header = {"descr": pixels.dtype.str, "fortran_order": False, "shape": (len(positions), *shape, *channels)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in _chunks(positions):
+            block = pixels[chunk]
+            seen = block if has_colour else block[..., :1] if is_volume else block[..., 0]
+            file.write(np.ascontiguousarray(seen).tobytes())
     np.savez(
         folder / "index.npz",
         positions=positions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ from jaxtyping import UInt
 
 from ..errors import CohortError, ImageError
 from ..progress import QUIET, Progress
-from .cache import PreparedImages, cached_folder, key_of, read_entry, write_entry
+from .cache import PreparedImages, cached_images, key_of, take_room, write_entry
 from .formats import Header, Image, read_header, read_image
 from .prepare import PREPARATION_PROTOCOL, Preparation, prepare, prepare_volume
 
+SMALLEST = 4
 LARGEST_DEFAULT = 64
 """Working size is the smaller of this and the median short side, unless the user says otherwise."""
 
@@ -32,21 +34,21 @@ def prepare_files(
 ) -> PreparedImages:
     """Decode files to working size into the cache; unreadable ones are named by position, with the reason.
 
-    The entry is keyed by relative name, size in bytes, time of change and preparation, so that a moved folder keeps its
-    entry and a changed file does not.
+    The entry is keyed by folder, relative name, size in bytes, time of change and preparation. The folder is in it
+    because unpacking two archives of one layout can give other pictures the same names, sizes and times.
 
     Raises
     ------
     CohortError
-        No file could be read, or `size` has three sides.
+        No file could be read, or `size` has three sides or one below 4.
     StudyError
         The cache directory is full or cannot be written.
     """
     size = _all_sides(size, axes=2)
     stamps = [_stamp(folder / name) for name in names]
-    key = key_of("files", PREPARATION_PROTOCOL, size, list(zip(names, stamps, strict=True)))
+    key = key_of("files", PREPARATION_PROTOCOL, size, str(folder.resolve()), list(zip(names, stamps, strict=True)))
     paths = [folder / name for name in names]
-    return read_entry(cached_folder(root, "images", key, lambda entry: _decode(entry, paths, size, progress)))
+    return cached_images(root, key, lambda entry: _decode(entry, paths, size, progress))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -74,8 +76,9 @@ def _decode(entry: Path, paths: Sequence[Path], size: tuple[int, ...] | None, pr
         contents = [""] * len(paths)
         shape = (len(paths), *preparation.size, channels)
         with tempfile.TemporaryFile(dir=entry.parent) as scratch:
-            # A file, not memory: 100,000 colour images of 224×224 are 15 GB.
-            scratch.truncate(int(np.prod(shape)) * (2 if is_deep else 1))
+            # A file, not memory: 100,000 colour images of 224×224 are 15 GB. Its room is taken beforehand: writing
+            # through a map into a full disk ends the process without a word.
+            take_room(scratch, int(np.prod(shape)) * (2 if is_deep else 1))
             pixels = np.memmap(scratch, dtype=np.uint16 if is_deep else np.uint8, mode="r+", shape=shape)
             readable_at = [i for i in range(len(paths)) if i not in unreadable]
             decode_one = partial(_decode_one, preparation=preparation, pixels=pixels)
@@ -133,9 +136,9 @@ def _default_size(headers: Sequence[Header]) -> tuple[int, int]:
 
 
 def prepare_arrays(
-    images: UInt[np.ndarray, "image ... channel"], *, size: tuple[int, ...] | None, key: str, root: Path
+    images: UInt[np.ndarray, "image ... channel"], *, size: tuple[int, ...] | None, root: Path
 ) -> PreparedImages:
-    """Bring images that came as one array to working size, into the cache under `key`.
+    """Bring images that came as one array to working size, into the cache under a hash of their pixels.
 
     `images` has axes (image, row, column, channel) or (image, slice, row, column, channel).
 
@@ -162,7 +165,9 @@ def prepare_arrays(
             shape=preparation.size,
         )
 
-    return read_entry(cached_folder(root, "images", key_of("array", PREPARATION_PROTOCOL, size, key), make))
+    content = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=16).hexdigest()
+    key = key_of("array", PREPARATION_PROTOCOL, size, images.shape, images.dtype.str, content)
+    return cached_images(root, key, make)
 
 
 def _prepare_picture(
@@ -178,6 +183,10 @@ def _smallest(stored: tuple[int, ...]) -> tuple[int, ...]:
 
 def _all_sides(size: tuple[int, ...] | None, *, axes: int) -> tuple[int, ...] | None:
     """One number stands for every side."""
+    if size is not None and min(size, default=0) < SMALLEST:
+        raise CohortError(
+            found=f"Image size {'x'.join(map(str, size))}.", needed=f"{SMALLEST} or more.", do="Ask for larger images."
+        )
     if size is not None and len(size) == 1:
         return size * axes
     if size is not None and len(size) != axes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt
-from PIL import ExifTags, ImageOps
+from PIL import ExifTags, ImageOps, PngImagePlugin, TiffImagePlugin
 from PIL import Image as Pillow
 
 from ..errors import ImageError
@@ -64,7 +64,7 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     ImageError
-        The file cannot be opened as an image, or claims more than `MAX_PIXELS` pixels.
+        The file cannot be opened as an image, claims more than `MAX_PIXELS` pixels, or has 16 bits a colour channel.
     """
     with _opened(path) as picture:
         width, height = picture.size
@@ -90,7 +90,8 @@ def read_image(path: Path) -> Image:
     Raises
     ------
     ImageError
-        The file is missing, truncated, not an image, too large, or holds values that have no stated range.
+        The file is missing, truncated, not an image, too large, has 16 bits a colour channel, or holds values that have
+        no stated range.
     """
     with _opened(path) as picture:
         try:
@@ -113,7 +114,26 @@ def _opened(path: Path) -> Pillow.Image:
     if width * height > MAX_PIXELS:
         picture.close()
         raise ImageError(path.name, f"its header claims {width}×{height} pixels, over the limit of {MAX_PIXELS:,}")
+    if _loses_depth(picture):
+        picture.close()
+        reason = (
+            "it has 16 bits a channel, read for grey alone: save it as 16-bit grey without alpha or as 8-bit colour"
+        )
+        raise ImageError(path.name, reason)
     return picture
+
+
+def _loses_depth(picture: Pillow.Image) -> bool:
+    """Whether Pillow would cut 16 bits a channel to 8 without a word, as it does wherever there are several channels.
+
+    Source: Pillow's PngImagePlugin._MODES and TiffImagePlugin.OPEN_INFO, where «RGB;16B» and the like decode to RGB.
+    """
+    if isinstance(picture, PngImagePlugin.PngImageFile):
+        return any(";16" in str(tile.args) for tile in picture.tile) and picture.mode not in _DEEP_MODES
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        bits = picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        return len(picture.getbands()) > 1 and max(bits) > 8
+    return False
 
 
 def _reason(error: Exception) -> str:

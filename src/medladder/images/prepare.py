@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from ..errors import OptionError
 from .formats import Image
 
-PREPARATION_PROTOCOL = 1
+PREPARATION_PROTOCOL = 2
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,6 +21,11 @@ from ..errors import StudyError
 from .cohort import CohortRecord
 from .plan import PROTOCOL, FleetKey, Plan
 from .trials import Trial
+
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What numpy and zipfile raise where bytes of an npz are wrong; RuntimeError: a flag that claims encryption."""
+
+Rebuilt = TypeVar("Rebuilt")
 
 
 @dataclass(frozen=True)
@@ -54,13 +61,13 @@ class StudyFolder:
         Raises
         ------
         StudyError
-            No plan here, or one of a newer protocol.
+            No plan here, a damaged one, or one of a newer protocol.
         """
-        return Plan.from_json(self._read_json("plan.json"))
+        return self._rebuilt("plan.json", Plan.from_json)
 
     def read_cohort(self) -> CohortRecord:
         """Read cohort.json; raises StudyError as `read_plan` does."""
-        return CohortRecord.from_json(self._read_json("cohort.json"))
+        return self._rebuilt("cohort.json", CohortRecord.from_json)
 
     def read_evidence(self) -> dict[str, Any]:
         """Read evidence.json; raises StudyError as `read_plan` does."""
@@ -100,19 +107,34 @@ class StudyFolder:
         """
         path = self.path / "predictions" / f"{fleet}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here, since numpy leaves open what it finds damaged.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return FleetPredictions(arrays["probabilities"], arrays["rows"], arrays["repeats"])
-        except (OSError, ValueError, KeyError) as error:
+        except _DAMAGE as error:
             raise StudyError(
                 found=f"{path} cannot be read ({error}).",
                 needed="Every finished fleet has its predictions beside the journal.",
                 do=f"Delete the lines of fleet '{fleet}' from trials.jsonl and run the study again.",
             ) from error
 
+    def _rebuilt(self, name: str, rebuild: Callable[[dict[str, Any]], Rebuilt]) -> Rebuilt:
+        data = self._read_json(name)
+        try:
+            return rebuild(data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(name, f"{type(error).__name__}: {error}", needed="All fields of a study.") from error
+
+    def _damaged(self, name: str, reason: str, *, needed: str) -> StudyError:
+        return StudyError(
+            found=f"{self.path / name} is damaged ({reason}).",
+            needed=needed,
+            do="Restore it from a copy, or start again with another --out.",
+        )
+
     def _read_json(self, name: str) -> dict[str, Any]:
         path = self.path / name
         try:
-            data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            data = json.loads(path.read_text("utf-8"))
         except FileNotFoundError as error:
             raise StudyError(
                 found=f"{self.path} holds no {name}.",
@@ -120,11 +142,9 @@ class StudyFolder:
                 do="Check the path, or run 'medladder study COHORT --out RUN' first.",
             ) from error
         except ValueError as error:
-            raise StudyError(
-                found=f"{path} is damaged ({error}).",
-                needed="Whole JSON.",
-                do="Restore it from a copy, or start again with another --out.",
-            ) from error
+            raise self._damaged(name, str(error), needed="Whole JSON.") from error
+        if not isinstance(data, dict):
+            raise self._damaged(name, "it holds no fields", needed="All fields of a study.")
         if data.get("protocol") != PROTOCOL:
             raise StudyError(
                 found=f"{path} has protocol {data.get('protocol')}.",

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import StudyError
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """Who writes; `birth` tells a process from a later one of the same number, None where the system does not say."""
+
+    host: str
+    process: int
+    birth: str | None
+    since: str
 
 
 @contextmanager
@@ -20,42 +32,82 @@ def only_writer(folder: Path) -> Iterator[None]:
     Raises
     ------
     StudyError
-        Another process holds it, or one on another host may.
+        Another process holds it, one on another host may, or the folder cannot be written.
     """
     lock = folder / ".lock"
-    while True:
-        try:
-            with lock.open("x", encoding="utf-8") as file:
-                started = datetime.now(UTC).isoformat(timespec="seconds")
-                json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": started}, file)
-            break
-        except FileExistsError:
-            _refuse_if_held(lock)
-            lock.unlink(missing_ok=True)
+    try:
+        _take(lock)
+    except OSError as error:
+        raise StudyError(
+            found=f"{folder} cannot be written ({error.strerror}).",
+            needed="Room and permission to write the study.",
+            do="Make room or ask for permission, or use another --out.",
+        ) from error
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        # A disk that fails now must not hide what happened while writing; the next writer sees that we are gone.
+        with suppress(OSError):
+            lock.unlink(missing_ok=True)
+
+
+def _take(lock: Path) -> None:
+    process = os.getpid()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    content = json.dumps(asdict(_Holder(socket.gethostname(), process, _birth_of(process), started)))
+    while True:
+        try:
+            _create_whole(lock, content)
+        except FileExistsError:
+            with suppress(FileNotFoundError):  # given back in between: what stands there next is another's
+                _refuse_if_held(lock)
+                lock.unlink()
+        else:
+            return
+
+
+def _create_whole(lock: Path, content: str) -> None:
+    """Create the file with all its content at once or raise FileExistsError: no rival may see it half written."""
+    draft = lock.with_name(f"{lock.name}.{secrets.token_hex(8)}")
+    try:
+        draft.write_text(content, "utf-8")
+        try:
+            os.link(draft, lock)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links, such as exFAT
+            with lock.open("x", encoding="utf-8") as file:
+                file.write(content)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _refuse_if_held(lock: Path) -> None:
-    try:
-        holder = json.loads(lock.read_text("utf-8"))
-    except (OSError, ValueError):
-        return  # torn while being written by a process that was killed
-    is_here = holder["host"] == socket.gethostname()
-    if is_here and not _is_running(holder["process"]):
+    holder = _read_holder(lock)
+    if holder is None:
+        return
+    if holder.host == socket.gethostname() and not _is_running(holder.process, holder.birth):
         return
     raise StudyError(
-        found=f"Process {holder['process']} on {holder['host']} writes {lock.parent} since {holder['since']}.",
+        found=f"Process {holder.process} on {holder.host} writes {lock.parent} since {holder.since}.",
         needed="One writer a study.",
-        do="Wait for it, or use another --out."
-        if is_here
-        else f"Wait for it, or use another --out; if that process is gone, delete {lock}.",
+        do=f"Wait for it, or use another --out; if that process is gone or is no study, delete {lock}.",
     )
 
 
-def _is_running(process: int) -> bool:
+def _read_holder(lock: Path) -> _Holder | None:
+    """Who holds the lock; None where a crash of the system tore it."""
+    try:
+        data = json.loads(lock.read_text("utf-8"))
+        return _Holder(str(data["host"]), int(data["process"]), data.get("birth"), str(data["since"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _is_running(process: int, birth: str | None) -> bool:
+    now = _birth_of(process)
+    if birth is not None and now is not None and birth != now:
+        return False
     if process == os.getpid():
         return True
     if os.name == "nt":
@@ -67,8 +119,21 @@ def _is_running(process: int) -> bool:
         return bool(handle)
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
     return True
+
+
+def _birth_of(process: int) -> str | None:
+    """Boot and clock tick at which a process began; None where there is no /proc or no such process.
+
+    Source: proc_pid_stat(5), field 22; fields are counted after the name, which may hold blanks and brackets.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        stat = Path(f"/proc/{process}/stat").read_bytes()
+        return f"{boot} {stat.rpartition(b')')[2].split()[19].decode('ascii')}"
+    except (OSError, IndexError):
+        return None

@@ -94,11 +94,9 @@ class PriorClassifier(_ConventionalRung):
         _, codes, draw = self._read_to_fit(X, y, draw)
         n_classes = len(self.classes_)
 
-        def hold_out(learn: Rows, held: Rows) -> Float[np.ndarray, "candidate held class_"]:
-            return np.tile(_shares(codes[learn], n_classes), (1, int(held.sum()), 1))
-
-        self.out_of_part_proba_ = predict_out_of_part(draw.fold, hold_out, 1, n_classes)[0]
         self.shares_ = _shares(codes[may_learn(draw.fold)], n_classes)
+        # Parts differ in their frequencies by chance alone, and a floor must not rank rows by that.
+        self.out_of_part_proba_ = np.where((draw.fold >= 0)[:, None], self.shares_, np.nan)
         self.n_parameters_ = n_classes
         self.chosen_: dict[str, float] = {}
         return self
