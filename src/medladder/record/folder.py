@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import zipfile
@@ -190,31 +191,20 @@ class StudyFolder:
             The disk is full; what was recorded before stays whole.
         """
         if predictions is not None:
-            path = self.path / "predictions" / f"{key.name}.npz"
-            temporary = path.with_name(f".{path.name}.part")
-            with self._writing():
-                try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    with temporary.open("wb") as file:
-                        np.savez(
-                            file,
-                            probabilities=predictions.probabilities.astype(np.float32),
-                            rows=predictions.rows.astype(np.int64),
-                            repeats=predictions.repeats.astype(np.int64),
-                        )
-                        file.flush()
-                        os.fsync(file.fileno())
-                    temporary.replace(path)
-                finally:
-                    temporary.unlink(missing_ok=True)
-        lines = "".join(json.dumps(trial.to_json(), ensure_ascii=False) + "\n" for trial in trials)
+            arrays = io.BytesIO()
+            np.savez(
+                arrays,
+                probabilities=predictions.probabilities.astype(np.float32),
+                rows=predictions.rows.astype(np.int64),
+                repeats=predictions.repeats.astype(np.int64),
+            )
+            self.write_bytes(f"predictions/{key.name}.npz", arrays.getvalue())
         with self._writing():
-            self._append_whole(self.path / "trials.jsonl", lines.encode("utf-8"))
+            self._append_whole(self.path / "trials.jsonl", _lines(trials))
 
     def keep_trials(self, trials: Sequence[Trial]) -> None:
         """Rewrite the journal with these trials alone: drops a torn line and fleets that are not whole."""
-        lines = "".join(json.dumps(trial.to_json(), ensure_ascii=False) + "\n" for trial in trials)
-        self.write_bytes("trials.jsonl", lines.encode("utf-8"))
+        self.write_bytes("trials.jsonl", _lines(trials))
 
     def log(self, line: str) -> None:
         """Add one line to log.txt; a full disk must not end a study over its log."""
@@ -251,3 +241,7 @@ class StudyFolder:
                 needed="Room and permission to write the study; what was recorded before is whole.",
                 do="Make room, then give the same command again: it goes on where it stopped.",
             ) from error
+
+
+def _lines(trials: Sequence[Trial]) -> bytes:
+    return "".join(json.dumps(trial.to_json(), ensure_ascii=False) + "\n" for trial in trials).encode("utf-8")
