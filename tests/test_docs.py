@@ -54,3 +54,30 @@ def test_links_in_the_readme_and_docs_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name} → {target}"
+
+
+@pytest.mark.parametrize(
+    ("version", "machine", "message"),
+    [
+        ((3, 10, 1), ("Linux", "x86_64", "glibc"), "Python 3.11, 3.12, 3.13 or 3.14"),
+        ((3, 15, 0), ("Linux", "x86_64", "glibc"), "Python 3.11, 3.12, 3.13 or 3.14"),
+        ((3, 12, 0), ("Darwin", "x86_64", ""), "Apple silicon"),
+        ((3, 12, 0), ("Linux", "x86_64", ""), "no musl build"),
+        ((3, 12, 0), ("Haiku", "x86_64", ""), "Linux, macOS or Windows"),
+        ((3, 14, 0), ("Darwin", "arm64", ""), None),
+        ((3, 11, 0), ("Windows", "AMD64", ""), None),
+    ],
+)
+def test_an_unfit_machine_is_told_so_before_anything_is_installed(
+    version: tuple[int, ...], machine: tuple[str, str, str], message: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import platform
+    import runpy
+
+    check = runpy.run_path(str(ROOT / "scripts" / "check_python.py"))["why_not"]
+    monkeypatch.setattr(sys, "version_info", version)
+    for name, value in zip(("system", "machine", "libc_ver"), machine, strict=True):
+        answer = (value, "2") if name == "libc_ver" else value
+        monkeypatch.setattr(platform, name, lambda answer=answer: answer)
+    problem = check()
+    assert (problem is None) if message is None else message in " ".join(problem)
