@@ -375,3 +375,9 @@ def test_a_page_is_drawn_from_weighed_evidence_as_it_comes(tmp_path: Path) -> No
     evidence = json.loads((folder.path / "evidence.json").read_text("utf-8"))
     auroc = evidence["rungs"][-1]["points"][-1]["auroc"]
     assert f"{auroc['low']:.3f}–{auroc['high']:.3f}" in text
+
+
+def test_a_volume_is_said_to_be_one(tmp_path: Path) -> None:
+    text = render(write_study(tmp_path / "brain", **SHAPES["volumes"]))
+    assert "It is a volume of 32 slices" in text
+    assert "slices" not in render(write_study(tmp_path / "chest"))

@@ -183,5 +183,6 @@ def _draw_unrolled(
         "rung": chosen.rung,
         "inputs": layers[0],
         "has_picture": picture is not None,
+        "slices": shape[0] if len(shape) == 4 else None,
         "drawings": draw_unrolling(layers, shape, picture, outputs=outputs, label=label),
     }
