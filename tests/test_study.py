@@ -335,3 +335,12 @@ def test_out_that_cannot_be(cohort: Cohort, tmp_path: Path) -> None:
         ml.run_study(cohort, tmp_path / "file", **QUICK)
     with pytest.raises(InputError, match="cannot be made"):
         ml.run_study(cohort, tmp_path / "file" / "run", **QUICK)
+
+
+def test_damaged_features_are_computed_again(cohort: Cohort, tmp_path: Path) -> None:
+    wishes: dict[str, Any] = {**QUICK, "rungs": ("svm",), "sizes": ("16",), "cache": tmp_path / "cache"}
+    first = ml.run_study(cohort, tmp_path / "first", **wishes)
+    (features,) = (tmp_path / "cache" / "features").glob("*/features.npy")
+    features.write_bytes(features.read_bytes()[:-40])
+    second = ml.run_study(cohort, tmp_path / "second", **wishes)
+    assert evidence_of(first) == evidence_of(second)

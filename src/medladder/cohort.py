@@ -14,7 +14,7 @@ from jaxtyping import Int, Shaped, UInt
 
 from .archive import read_archive
 from .errors import CohortError, unknown_name
-from .images.cache import PreparedImages, cache_root, cached_folder, key_of
+from .images.cache import PreparedImages, cache_root, cached, key_of, read_array
 from .images.decoding import prepare_arrays, prepare_files
 from .images.prepare import Preparation
 from .manifest import Manifest, read_csv, read_folder
@@ -157,14 +157,14 @@ def join_test(cohort: Cohort, other: Cohort, *, cache: Path | None = None) -> Co
         np.save(entry / "pixels.npy", np.concatenate(widened))
 
     key = key_of("joined", *(one.store.parent.name for one in pair))
-    store = cached_folder(cache_root(cache), "images", key, join) / "pixels.npy"
+    images = cached(cache_root(cache), "images", key, join, lambda entry: read_array(entry / "pixels.npy"))
     shared = [name for name in cohort.columns if name in other.columns]
     return replace(
         cohort,
         name=f"{cohort.name} tested on {other.name}",
         tested_on=other.name,
-        images=np.load(store, mmap_mode="r", allow_pickle=False),
-        store=store,
+        images=images,
+        store=cache_root(cache) / "images" / key / "pixels.npy",
         labels=np.concatenate([cohort.labels, at[other.labels]]),
         patients=np.concatenate([cohort.patients, cohort.patients.max() + 1 + other.patients]),
         patients_known=cohort.patients_known and other.patients_known,

@@ -198,7 +198,7 @@ def _short(values: Sequence[object]) -> str:
 
 
 def _write_pictures(folder: StudyFolder, planned: PlannedStudy) -> None:
-    """A few training images a class, at working size; test images stay unseen."""
+    """A few images a class at working size, none of a test part; in folds each is tested in turn, and any will do."""
     rng = np.random.default_rng([planned.plan.seed, 0xEC5])
     record = planned.record
     for class_ in range(len(record.classes)):

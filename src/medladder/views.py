@@ -13,7 +13,7 @@ from . import rungs
 from .cohort import Cohort
 from .engine import LocalEngine, WorkerDied
 from .errors import MedladderError
-from .images.cache import cache_root, cached_folder, key_of
+from .images.cache import cache_root, cached, key_of, read_array
 from .progress import QUIET, Progress
 from .rungs.features import FEATURES_PROTOCOL
 
@@ -51,11 +51,17 @@ def views_of(
             def make(entry: Path, spec: rungs.RungSpec = spec) -> None:
                 np.save(entry / "features.npy", _extracted(cohort, spec, jobs, progress))
 
-            entry = cached_folder(cache_root(cache), "features", key, make)
-            views[spec.rung] = entry / "features.npy"
+            views[spec.rung] = cached(cache_root(cache), "features", key, make, _checked)
         else:
             views[spec.rung] = cohort.store
     return views
+
+
+def _checked(entry: Path) -> Path:
+    """The features' file, if it is whole: a worker that finds it cut could only end the study."""
+    path = entry / "features.npy"
+    read_array(path)
+    return path
 
 
 def _extracted(

@@ -16,14 +16,16 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import platformdirs
-from jaxtyping import Int, UInt
+from jaxtyping import Int, Shaped, UInt
 
 from ..errors import StudyError
 from .prepare import Preparation
+
+Content = TypeVar("Content")
 
 _CHUNK = 256
 _BLOCK_BYTES = 2**24
@@ -62,14 +64,29 @@ def key_of(*parts: object) -> str:
     return digest.hexdigest()
 
 
-def cached_folder(root: Path, kind: str, key: str, make: Callable[[Path], None]) -> Path:
-    """The folder of one entry, made on first use.
+def cached(root: Path, kind: str, key: str, make: Callable[[Path], None], read: Callable[[Path], Content]) -> Content:
+    """What `read` finds in one entry, made on first use, and again if a cleaner or a crash damaged it.
 
     Raises
     ------
     StudyError
         The cache directory is full or cannot be written.
     """
+    folder = _made(root, kind, key, make)
+    try:
+        return read(folder)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        shutil.rmtree(folder, ignore_errors=True)
+        return read(_made(root, kind, key, make))
+
+
+def read_array(path: Path) -> Shaped[np.ndarray, "..."]:
+    """Map one array of an entry; raises OSError or ValueError where the file is gone or cut."""
+    array: Shaped[np.ndarray, "..."] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def _made(root: Path, kind: str, key: str, make: Callable[[Path], None]) -> Path:
     entry = root / kind / key
     if entry.is_dir():
         return entry
@@ -90,22 +107,6 @@ def cached_folder(root: Path, kind: str, key: str, make: Callable[[Path], None])
             do="Make room there, or name another place with --cache.",
         ) from error
     return entry
-
-
-def cached_images(root: Path, key: str, make: Callable[[Path], None]) -> PreparedImages:
-    """The prepared images of one entry, made on first use, and again if a cleaner or a crash damaged it.
-
-    Raises
-    ------
-    StudyError
-        The cache directory is full or cannot be written.
-    """
-    folder = cached_folder(root, "images", key, make)
-    try:
-        return read_entry(folder)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        shutil.rmtree(folder, ignore_errors=True)
-        return read_entry(cached_folder(root, "images", key, make))
 
 
 def take_room(file: BinaryIO, n_bytes: int) -> None:

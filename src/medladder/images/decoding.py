@@ -15,7 +15,7 @@ from jaxtyping import UInt
 
 from ..errors import CohortError, ImageError
 from ..progress import QUIET, Progress
-from .cache import PreparedImages, cached_images, key_of, take_room, write_entry
+from .cache import PreparedImages, cached, key_of, read_entry, take_room, write_entry
 from .formats import Header, Image, read_header, read_image
 from .prepare import PREPARATION_PROTOCOL, Preparation, prepare, prepare_volume
 
@@ -48,7 +48,7 @@ def prepare_files(
     stamps = [_stamp(folder / name) for name in names]
     key = key_of("files", PREPARATION_PROTOCOL, size, str(folder.resolve()), list(zip(names, stamps, strict=True)))
     paths = [folder / name for name in names]
-    return cached_images(root, key, lambda entry: _decode(entry, paths, size, progress))
+    return cached(root, "images", key, lambda entry: _decode(entry, paths, size, progress), read_entry)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -167,7 +167,7 @@ def prepare_arrays(
 
     content = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=16).hexdigest()
     key = key_of("array", PREPARATION_PROTOCOL, size, images.shape, images.dtype.str, content)
-    return cached_images(root, key, make)
+    return cached(root, "images", key, make, read_entry)
 
 
 def _prepare_picture(
