@@ -14,10 +14,14 @@ from sklearn.metrics import log_loss
 from medladder.architecture import count_parameters
 from medladder.errors import OptionError
 from medladder.rungs import fleet
+from medladder.rungs import pixels as pixels_module
 from medladder.rungs.dense import ACTIVATIONS, logits_of_one, see_layers, write_gradients
 from medladder.rungs.dense import log_loss as torch_log_loss
-from medladder.rungs.draws import Draw, draw_by_row
-from medladder.rungs.fleet import Ensemble, Recipe, Sample, one_cycle, pace, predict, train_fleet
+from medladder.rungs.draws import Draw, Sample, draw_by_row
+from medladder.rungs.fleet import Ensemble, pace, predict, train_fleet
+from medladder.rungs.pixels import MOVED_ROWS, Pixels, inputs_of, unrolled
+from medladder.rungs.recipe import Recipe
+from medladder.rungs.training import Pace, members_of, one_cycle
 
 RECIPE = Recipe(
     hidden=(12, 5),
@@ -25,7 +29,7 @@ RECIPE = Recipe(
     members=3,
     dropout=0.2,
     weight_decay=0.01,
-    shift=0.2,
+    shift=0.04,
     standardise=True,
     learning_rate=0.01,
     epochs=8,
@@ -129,10 +133,10 @@ def test_the_learning_rate_rises_in_a_fifth_of_the_steps_and_falls_to_nothing():
 
 def test_few_rows_get_many_passes_and_many_rows_large_batches():
     free = replace(RECIPE, epochs=None)
-    assert pace(31, free) == fleet.Pace(batch=32, steps_per_epoch=1, steps=fleet.STEPS)
-    assert pace(5232, free) == fleet.Pace(batch=64, steps_per_epoch=82, steps=82 * fleet.EPOCHS)
-    assert pace(50_000, free) == fleet.Pace(batch=128, steps_per_epoch=391, steps=391 * fleet.EPOCHS)
-    assert pace(100, replace(RECIPE, epochs=3, batch=64)) == fleet.Pace(64, 2, 6)
+    assert pace(31, free) == Pace(batch=32, steps_per_epoch=1, steps=fleet.STEPS)
+    assert pace(5232, free) == Pace(batch=64, steps_per_epoch=82, steps=82 * fleet.EPOCHS)
+    assert pace(50_000, free) == Pace(batch=128, steps_per_epoch=391, steps=391 * fleet.EPOCHS)
+    assert pace(100, replace(RECIPE, epochs=3, batch=64)) == Pace(64, 2, 6)
 
 
 def test_it_learns_what_no_weighted_sum_can():
@@ -173,7 +177,7 @@ def test_a_fleet_too_large_for_memory_is_trained_in_turns(monkeypatch):
     at_once = train_fleet(images, samples, RECIPE)
     crews = []
     train = fleet._train
-    monkeypatch.setattr(fleet, "_train", lambda x, crew, *rest: (crews.append(len(crew)), train(x, crew, *rest))[1])
+    monkeypatch.setattr(fleet, "_train", lambda crew, *rest: (crews.append(len(crew)), train(crew, *rest))[1])
     monkeypatch.setattr(fleet, "FLEET_BYTES", 4 * fleet.training_bytes((30, 12, 5, 1), batch=32))
     in_turns = train_fleet(images, samples, RECIPE)
     assert crews == [4, 4, 1]
@@ -227,21 +231,37 @@ def test_a_part_for_choosing_only_is_never_learned_from():
 
 
 def test_members_hold_out_their_own_part_and_then_the_next():
-    images, codes = blobs()
+    _, codes = blobs()
     draw = replace(draw_by_row(codes, 0, parts=2), rows=np.arange(90)[::-1])
-    networks = list(fleet._networks(images, sample(codes, draw), RECIPE))
-    for network, part in zip(networks, (0, 1, 0), strict=True):
-        assert network.choose.rows.tolist() == draw.rows[draw.fold == part].tolist()
-        assert network.learn.rows.tolist() == draw.rows[draw.fold != part].tolist()
-        assert network.learn.targets[:, 0].tolist() == codes[network.learn.rows].tolist()
+    for member, part in zip(members_of(sample(codes, draw), 3), (0, 1, 0), strict=True):
+        assert member.choose.places.tolist() == np.flatnonzero(draw.fold == part).tolist()
+        assert member.learn.places.tolist() == np.flatnonzero(draw.fold != part).tolist()
+        assert member.learn.targets[:, 0].tolist() == codes[draw.rows[member.learn.places]].tolist()
+
+
+def test_a_lone_member_learns_from_every_row_but_those_for_choosing_only():
+    _, codes = blobs()
+    [member] = members_of(sample(codes, draw_by_row(codes, 0)), 1)
+    assert (len(member.learn), len(member.choose)) == (90, 0)
+    lone_part = Draw(np.arange(90), np.where(np.arange(90) < 30, 0, -1), seed=4)
+    [member] = members_of(sample(codes, lone_part), 1)
+    assert member.choose.places.tolist() == list(range(30))
+    assert member.learn.places.tolist() == list(range(30, 90))
 
 
 def test_a_thin_draw_holds_rows_out_but_chooses_nothing_by_them():
-    images, codes = blobs()
+    _, codes = blobs()
     draw = replace(draw_by_row(codes, 0), is_thin=True)
-    for network in fleet._networks(images, sample(codes, draw), RECIPE):
-        assert len(network.learn.rows) == 72
-        assert len(network.choose.rows) == 0
+    for member in members_of(sample(codes, draw), 3):
+        assert (len(member.learn), len(member.choose)) == (72, 0)
+
+
+def test_every_row_comes_once_a_pass():
+    _, codes = blobs()
+    [member] = members_of(sample(codes, replace(draw_by_row(codes, 0), fold=np.full(90, -1))), 1)
+    order = member.order(batch=32, steps=6).ravel()
+    assert sorted(order[:90].tolist()) == sorted(order[90:180].tolist()) == list(range(90))
+    assert order[:90].tolist() != order[90:180].tolist()
 
 
 def test_a_member_without_a_class_in_its_rows_is_trained_all_the_same():
@@ -252,20 +272,26 @@ def test_a_member_without_a_class_in_its_rows_is_trained_all_the_same():
     assert np.isfinite(predict(trained, images)).all()
 
 
+def see(images: np.ndarray, draw: Draw | None = None, **options: object) -> Pixels:
+    draw = draw or Draw(np.arange(len(images)), np.full(len(images), -1), seed=0)
+    options = {"is_standardised": False, "shift": 0.0, "device": torch.device("cpu")} | options
+    return Pixels(images, [draw], **options)
+
+
 def test_a_table_is_scaled_by_column_and_pixels_together():
     table = np.array([[0.0, 10.0, 5.0], [2.0, 30.0, 5.0]])
-    centre, scale = fleet._normalisation(table, np.array([0, 1]), False)
+    centre, scale = see(table).normalisation(np.array([0, 1]))
     assert centre.tolist() == [1, 20, 5]
     assert scale.tolist() == [1, 10, 1]  # a column that never changes is only centred
-    centre, scale = fleet._normalisation(table[:, None, :], np.array([0, 1]), False)
+    centre, scale = see(table[:, None, :]).normalisation(np.array([0, 1]))
     assert centre.tolist() == [1, 20, 5]
     np.testing.assert_allclose(scale, math.sqrt((1 + 100 + 0) / 3))
 
 
 def test_a_standardised_image_has_mean_0_and_spread_1_by_hand():
     images = np.array([[[1.0, 3.0], [1.0, 3.0]], [[7.0, 7.0], [7.0, 7.0]]])
-    assert fleet.unrolled(images, is_standardised=True).tolist() == [[-1, 1, -1, 1], [0, 0, 0, 0]]
-    assert fleet.unrolled(images, is_standardised=False).tolist() == [[1, 3, 1, 3], [7, 7, 7, 7]]
+    assert unrolled(images, is_standardised=True).tolist() == [[-1, 1, -1, 1], [0, 0, 0, 0]]
+    assert unrolled(images, is_standardised=False).tolist() == [[1, 3, 1, 3], [7, 7, 7, 7]]
 
 
 def test_exposure_says_nothing_unless_it_is_let_in():
@@ -279,20 +305,89 @@ def test_exposure_says_nothing_unless_it_is_let_in():
     assert not table.is_standardised
 
 
-def test_moved_images_repeat_their_rim():
-    image = np.array([[[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
-    seen = {fleet._moved(image, 0.4, np.random.default_rng(seed)).tobytes() for seed in range(60)}
-    up_left = np.array([[[5, 6, 6], [8, 9, 9], [8, 9, 9]]])
-    assert len(seen) == 9
-    assert {image.tobytes(), up_left.tobytes()} <= seen
+@pytest.mark.parametrize("store_bytes", [0, 2**20])
+def test_moved_images_repeat_their_rim(monkeypatch, store_bytes):
+    monkeypatch.setattr(pixels_module, "STORE_BYTES", store_bytes)
+    pixels = see(np.array([[[1.0, 2, 3], [4, 5, 6], [7, 8, 9]]]), shift=0.4)
+    assert pixels.offsets[0] == (0, 0)
+    moved = [pixels.read(np.array([0]), move)[0].tolist() for move in range(9)]
+    assert moved[0] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert moved[pixels.offsets.index((1, 1))] == [5, 6, 6, 8, 9, 9, 8, 9, 9]
+    assert len(set(map(tuple, moved))) == 9
 
 
 def test_vectors_and_the_channels_of_images_never_move():
-    table, colour = np.arange(6).reshape(1, 6), np.arange(30).reshape(1, 1, 1, 30)
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        assert np.array_equal(fleet._moved(table, 0.5, rng), table)
-        assert np.array_equal(fleet._moved(colour, 0.5, rng), colour)
+    assert see(np.zeros((1, 6)), shift=0.5).offsets == [(0,)]
+    assert see(np.zeros((1, 1, 1, 30)), shift=0.4).offsets == [(0, 0, 0)]
+
+
+def test_many_images_are_not_moved():
+    for n, n_moves in ((50, 9), (MOVED_ROWS // 4, 4), (MOVED_ROWS // 2 + 1, 1)):
+        images = np.zeros((n, 10, 10))
+        draw = Draw(np.arange(n), np.full(n, -1), seed=0)
+        assert inputs_of(see(images, draw, shift=0.1), draw, "pixels").n_moves == n_moves
+
+
+def test_rows_read_from_the_file_are_those_kept_in_memory(monkeypatch):
+    images, codes = blobs(shape=(6, 5, 3))
+    samples = [sample(codes, draw_by_row(codes, 0))]
+    [kept] = train_fleet(images, samples, RECIPE)
+    monkeypatch.setattr(pixels_module, "STORE_BYTES", 0)
+    [read] = train_fleet(images, samples, RECIPE)
+    assert same_bits(kept, read)
+
+
+def wide(n: int = 24, size: int = 24) -> tuple[np.ndarray, np.ndarray, Draw]:
+    images, codes = blobs(n=n, shape=(size, size))
+    return images, codes, draw_by_row(codes, 0)
+
+
+def test_coordinates_in_the_span_keep_every_angle_and_length():
+    images, _, draw = wide()
+    pixels = see(images, draw, is_standardised=True, shift=0.05)
+    span, plain = (inputs_of(pixels, draw, basis) for basis in ("span", "pixels"))
+    for move in range(3):
+        ours, theirs = (inputs.take(np.arange(24), move).double() for inputs in (span, plain))
+        stretch = (plain.first_deviation / span.first_deviation) ** 2
+        torch.testing.assert_close(ours @ ours.T / stretch, theirs @ theirs.T, rtol=1e-4, atol=1e-3)
+
+
+def test_weights_mapped_back_to_pixels_answer_alike():
+    images, _, draw = wide()
+    pixels = see(images, draw, is_standardised=True, shift=0.05)
+    span, plain = (inputs_of(pixels, draw, basis) for basis in ("span", "pixels"))
+    weights = np.random.default_rng(0).normal(size=(2, span.n_inputs, 5)).astype(np.float32)
+    back = torch.from_numpy(span.to_pixels(weights))
+    for move in range(3):
+        for member in range(2):
+            there = span.take(np.arange(24), move) @ torch.from_numpy(weights[member])
+            torch.testing.assert_close(plain.take(np.arange(24), move) @ back[member], there, rtol=1e-3, atol=1e-2)
+
+
+def test_the_span_is_chosen_where_it_is_smaller():
+    images, codes, draw = wide()
+    assert train_fleet(images, [sample(codes, draw)], RECIPE)[0].basis == "span"
+    many, many_codes = blobs(n=420, shape=(24, 24))
+    [trained] = train_fleet(many, [sample(many_codes, draw_by_row(many_codes, 0))], RECIPE)
+    assert trained.basis == "pixels"
+    [table] = train_fleet(images.reshape(24, -1), [sample(codes, draw)], RECIPE)
+    assert table.basis == "pixels"
+
+
+def test_copies_of_one_image_leave_a_span():
+    images, codes, draw = wide()
+    images[:] = images[0]
+    [trained] = train_fleet(images, [sample(codes, draw)], replace(RECIPE, basis="span"))
+    assert np.isfinite(predict(trained, images)).all()
+
+
+def test_a_network_in_the_span_is_the_same_alone_and_among_others():
+    images, codes = blobs(n=40, shape=(24, 24))
+    samples = [sample(codes, draw_by_row(codes, seed)) for seed in range(3)]
+    together = train_fleet(images, samples, RECIPE)
+    for one, among in zip(samples, together, strict=True):
+        assert among.basis == "span"
+        assert same_bits(train_fleet(images, [one], RECIPE)[0], among)
 
 
 def test_pixels_of_any_depth_train_the_same_network():
@@ -359,3 +454,8 @@ def test_settings_out_of_range_are_refused(setting, value):
 def test_a_mistyped_activation_gets_the_nearest_right_one():
     with pytest.raises(OptionError, match="Did you mean 'relu'"):
         replace(RECIPE, activation="rleu")
+
+
+def test_a_mistyped_basis_gets_the_nearest_right_one():
+    with pytest.raises(OptionError, match="Did you mean 'pixels'"):
+        replace(RECIPE, basis="pixel")

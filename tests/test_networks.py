@@ -144,9 +144,13 @@ def test_rows_are_answered_out_of_part_by_the_members_that_held_them_out():
     held_out = draw.fold < 3
     assert np.isnan(fitted.out_of_part_proba_[~held_out]).all()
     np.testing.assert_allclose(fitted.out_of_part_proba_[held_out].sum(axis=1), 1)
-    lone = clone(fitted).set_params(members=1).fit(images, labels, draw=draw)
-    first = draw.fold == 0
-    np.testing.assert_allclose(fitted.out_of_part_proba_[first], lone.predict_proba(images[first]))
+
+
+def test_a_lone_member_holds_nothing_out_and_answers_nothing_out_of_part():
+    images, labels = spots()
+    lone = DeepNetworkClassifier(**{**QUICK, "members": 1}).fit(images, labels, draw=draw_by_row(labels, seed=0))
+    assert np.isnan(lone.out_of_part_proba_).all()
+    assert lone.chosen_["epochs"] == [8.0]
 
 
 def test_a_lone_part_is_answered_by_every_member():
@@ -161,7 +165,7 @@ def test_with_no_part_there_is_nothing_to_choose_on():
     images, labels = spots()
     draw = Draw(np.arange(80), np.full(80, -1), seed=1)
     fitted = NeuralNetworkClassifier(**QUICK).fit(images, labels, draw=draw)
-    assert fitted.chosen_ == {"epochs": [8.0, 8.0, 8.0]}
+    assert fitted.chosen_ == {"epochs": [8.0, 8.0, 8.0], "basis": "pixels"}
     assert np.isnan(fitted.out_of_part_proba_).all()
 
 

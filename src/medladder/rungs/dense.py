@@ -12,16 +12,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn import functional
 
-ALIGNMENT = 32
-"""Floats in two registers of the widest kind. What begins and ends there is computed alike, whatever stands
-beside it in the fleet; batches are multiples of it, so that everything does."""
+from medladder.rungs.recipe import ALIGNMENT, ActivationName
 
 
 @dataclass(frozen=True)
@@ -35,9 +32,7 @@ class Activation:
     """First weights have the deviation gain / √inputs, so that signals neither fade nor grow with depth."""
 
 
-ActivationName = Literal["sigmoid", "tanh", "relu", "gelu"]
-
-ACTIVATIONS: dict[str, Activation] = {
+ACTIVATIONS: dict[ActivationName, Activation] = {
     "sigmoid": Activation(torch.sigmoid, lambda _, a: a * (1 - a), gain=4.0),
     "tanh": Activation(torch.tanh, lambda _, a: 1 - a * a, gain=1.0),
     "relu": Activation(torch.relu, lambda _, a: a > 0, gain=math.sqrt(2)),
@@ -72,7 +67,7 @@ def see_layers(rows: Float[Tensor, "network parameter"], nodes: tuple[int, ...])
     return layers
 
 
-def write_gradients(layers: Layers, gradients: Layers, batch: Sequence[Tensor], activation: str) -> None:
+def write_gradients(layers: Layers, gradients: Layers, batch: Sequence[Tensor], activation: ActivationName) -> None:
     """Write the gradient of each network's mean weighted log loss on its own batch.
 
     `batch` holds pixels, targets and weights, and a dropout mask a hidden layer if nodes drop out.
@@ -109,7 +104,7 @@ def _products(
 
 
 def logits_of_one(
-    layers: Sequence[tuple[Tensor, Tensor]], value: Float[Tensor, "row input"], activation: str
+    layers: Sequence[tuple[Tensor, Tensor]], value: Float[Tensor, "row input"], activation: ActivationName
 ) -> Float[Tensor, "row output"]:
     """Ask one network."""
     for matrix, bias in layers[:-1]:

@@ -43,6 +43,15 @@ class Draw:
             raise ValueError(f"rows {self.rows.shape} and fold {self.fold.shape} must be two equal vectors.")
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A draw, its classes as codes, and the weight of each class in the loss."""
+
+    draw: Draw
+    codes: Int[np.ndarray, " row"]
+    class_weights: Float[np.ndarray, " class_"]
+
+
 def parts_of(fold: Int[np.ndarray, " row"]) -> int:
     """Count the parts: 0 nothing is held out, 1 for choosing only, 2 or more each row is held out in turn."""
     return int(fold.max(initial=-1)) + 1

@@ -21,9 +21,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from medladder.architecture import parse_widths, tapered_widths
 from medladder.errors import FitError, InputError
-from medladder.rungs.dense import ActivationName
-from medladder.rungs.draws import Draw, draw_by_row, may_learn, parts_of
-from medladder.rungs.fleet import Recipe, Sample, predict, train_fleet
+from medladder.rungs.draws import Draw, Sample, draw_by_row, may_learn, parts_of
+from medladder.rungs.recipe import ActivationName, BasisName, Recipe
 
 
 class DenseClassifier(ClassifierMixin, BaseEstimator):
@@ -42,6 +41,7 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
         epochs: int | None,
         batch_size: int | None,
         learning_rate: float,
+        basis: BasisName,
         random_state: int | np.random.RandomState | None,
     ) -> None:
         self.activation = activation
@@ -54,6 +54,7 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.basis = basis
         self.random_state = random_state
 
     def check_settings(self) -> None:
@@ -97,6 +98,8 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: ArrayLike) -> Float[np.ndarray, "image class_"]:
         """Mean probability over the members, a column a class in the order of `classes_`."""
+        from medladder.rungs.fleet import predict
+
         check_is_fitted(self)
         return predict(self.ensemble_, validate_data(self, _unrolled(X), reset=False))
 
@@ -120,6 +123,8 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
         draws: Sequence[Draw],
     ) -> list[InputError | None]:
         """Fill the estimators, one a draw; where a draw cannot be learned from, say why instead."""
+        from medladder.rungs.fleet import train_fleet
+
         problems = [_problem(labels[draw.rows], draw) for draw in draws]
         able = [(one, draw) for one, draw, why in zip(fitted, draws, problems, strict=True) if why is None]
         samples = [self._sample(labels[draw.rows], draw) for _, draw in able]
@@ -129,7 +134,7 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
             one.ensemble_ = ensemble
             one.out_of_part_proba_ = one._out_of_part(images, draw)
             one.n_parameters_ = sum(array.size for array in (*ensemble.weights, *ensemble.biases))
-            one.chosen_ = {"epochs": list(ensemble.epochs)}
+            one.chosen_ = {"epochs": list(ensemble.epochs), "basis": ensemble.basis}
         return problems
 
     def _sample(self, labels: Shaped[np.ndarray, " row"], draw: Draw) -> Sample:
@@ -149,11 +154,16 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
             learning_rate=self.learning_rate,
             epochs=self.epochs,
             batch=self.batch_size,
+            basis=self.basis,
         )
 
     def _out_of_part(self, images: Shaped[np.ndarray, "image ..."], draw: Draw) -> Float[np.ndarray, "row class_"]:
-        """Probabilities of each row from the members that held it out."""
+        """Probabilities of each row from the members that held it out; a lone member leaves several parts alone."""
+        from medladder.rungs.fleet import predict
+
         proba, parts = np.full((len(draw.rows), len(self.classes_)), np.nan), parts_of(draw.fold)
+        if self.members == 1 and parts > 1:
+            return proba
         for part in range(min(parts, self.members)):
             held = draw.fold == part
             proba[held] = predict(self.ensemble_, images[draw.rows[held]], range(part, self.members, parts))
@@ -169,7 +179,9 @@ class NeuralNetworkClassifier(DenseClassifier):
     """One hidden layer on the unrolled image: the rung `nn`.
 
     `epochs` and `batch_size` of None follow the number of rows, see `medladder.rungs.fleet.pace`. `shift` is a
-    share of the image's side. `standardise` gives each image mean 0 and spread 1 of its own, so that exposure
+    share of the image's side, by which few images are moved (`medladder.rungs.pixels.MOVED_ROWS`). `basis` is what the
+    first layer is trained on: the pixels, the span of the images, or the cheaper of the two. A lone member learns from
+    every row and stops nothing early. `standardise` gives each image mean 0 and spread 1 of its own, so that exposure
     says nothing; turn it off where brightness alone tells the classes apart. Vectors know neither.
     """
 
@@ -187,6 +199,7 @@ class NeuralNetworkClassifier(DenseClassifier):
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 1e-3,
+        basis: BasisName = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(
@@ -200,6 +213,7 @@ class NeuralNetworkClassifier(DenseClassifier):
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            basis=basis,
             random_state=random_state,
         )
         self.width = width
@@ -233,6 +247,7 @@ class DeepNetworkClassifier(DenseClassifier):
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 1e-3,
+        basis: BasisName = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(
@@ -246,6 +261,7 @@ class DeepNetworkClassifier(DenseClassifier):
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            basis=basis,
             random_state=random_state,
         )
         self.depth = depth

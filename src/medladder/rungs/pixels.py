@@ -1,0 +1,257 @@
+"""Images as dense networks take them: unrolled, moved and normalised; from memory where they fit, else from the file.
+
+Two views of a draw's images look alike to a network: the pixels themselves, or, where images are fewer than pixels,
+their coordinates in an orthonormal basis of what they span. A first layer's gradients never leave that span, so
+training there and mapping the weights back to pixels loses nothing, and costs by the image instead of by the pixel.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import scipy.fft
+import scipy.linalg
+import torch
+from jaxtyping import Float, Float32, Float64, Int, Shaped
+from torch import Tensor
+
+from medladder.rungs.draws import Draw, in_unit_range, may_learn
+
+STORE_BYTES = 2**29
+"""Rows that would need more than this as floats are read from the file, batch by batch."""
+
+ROWS_AT_ONCE = 512
+
+MOVED_ROWS = 512
+"""Images and their moved copies are at most this many, or the images alone: few gain by being moved, many lose."""
+
+SPAN_GAIN = 0.7
+"""The span is worth its price where it has at most this share of the axes that pixels have."""
+
+SPATIAL_AXES = {3: (1, 2), 4: (1, 2), 5: (1, 2, 3)}
+"""Axes along which images move, by the number of axes; vectors have none."""
+
+_COLUMNS_AT_ONCE = 4096
+_AXES_STEP = 64  # axes are filled up with zeros to a multiple of this, so that draws of almost one size share a fleet
+_JITTER = 1e-9  # of the mean square, so that copies of one image leave the Gram matrix positive definite
+_MOVES = 0x59A  # keeps the choice of moves apart from what else a draw's seed is used for
+
+
+def unrolled(images: Shaped[np.ndarray, "image ..."], is_standardised: bool) -> Float[np.ndarray, "image input"]:
+    """See images as vectors, row by row, each with mean 0 and spread 1 of its own if standardised."""
+    pixels = in_unit_range(images).reshape(len(images), -1)
+    if is_standardised:
+        pixels -= pixels.mean(axis=1, keepdims=True)
+        spread = pixels.std(axis=1, keepdims=True)
+        pixels /= np.where(spread > 0, spread, 1)
+    return pixels
+
+
+class Inputs(ABC):
+    """What the networks of one draw see of its rows."""
+
+    device: torch.device
+    n_inputs: int
+    n_moves: int
+    """Ways to move an image; the first is none."""
+    first_deviation: float
+    """Deviation of first weights that passes a signal on with its size."""
+    centre: Float64[np.ndarray, " pixel"]
+    scale: Float64[np.ndarray, " pixel"]
+
+    @abstractmethod
+    def take(self, places: Int[np.ndarray, " row"], move: int) -> Float32[Tensor, "row input"]:
+        """Rows of the draw, by their place in it, moved together and normalised."""
+
+    @abstractmethod
+    def to_pixels(self, weights: Float32[np.ndarray, "member input node"]) -> Float32[np.ndarray, "member pixel node"]:
+        """The first layer's weights, as weights of normalised pixels."""
+
+
+class Pixels:
+    """The images that some draws may see: standardised once, in memory, where they fit, else whenever asked for."""
+
+    def __init__(
+        self,
+        images: Shaped[np.ndarray, "image ..."],
+        draws: Sequence[Draw],
+        *,
+        is_standardised: bool,
+        shift: float,
+        device: torch.device,
+    ) -> None:
+        self._images = images
+        self.are_images = images.ndim > 2
+        self.is_standardised = is_standardised and self.are_images
+        self.device = device
+        self.n_inputs = math.prod(images.shape[1:])
+        axes = SPATIAL_AXES.get(images.ndim, ())
+        self._reach = [round(shift * size) if axis in axes else 0 for axis, size in enumerate(images.shape)][1:]
+        self.offsets = list(itertools.product(*(range(-reach, reach + 1) for reach in self._reach)))
+        self.offsets.sort(key=lambda offset: offset != (0,) * len(offset))  # where nothing moves comes first
+        self._rows = np.unique(np.concatenate([draw.rows for draw in draws]))
+        self._store = self._read_all()
+
+    def _read_all(self) -> Float[Tensor, "row ..."] | None:
+        padded = [size + 2 * reach for size, reach in zip(self._images.shape[1:], self._reach, strict=True)]
+        kind = np.result_type(self._images.dtype if self._images.dtype.kind == "f" else np.float32, np.float32)
+        if len(self._rows) * math.prod(padded) * kind.itemsize > STORE_BYTES:
+            return None
+        store = torch.empty((len(self._rows), *padded), dtype=torch.from_numpy(np.empty(0, kind)).dtype)
+        for start in range(0, len(self._rows), ROWS_AT_ONCE):
+            block = self._images[self._rows[start : start + ROWS_AT_ONCE]]
+            seen = unrolled(block, self.is_standardised).reshape(block.shape)
+            rim = [(0, 0), *((reach, reach) for reach in self._reach)]
+            store[start : start + len(block)] = torch.from_numpy(np.pad(seen, rim, mode="edge"))
+        return store.to(self.device)
+
+    def read(self, rows: Int[np.ndarray, " row"], move: int = 0) -> Float[Tensor, "row input"]:
+        """Images by their rows, moved together; where nothing is known, the rim is repeated."""
+        offset = self.offsets[move]
+        if self._store is None:
+            block = self._images[rows]
+            seen = unrolled(block, self.is_standardised).reshape(block.shape)
+            for axis, (by, size) in enumerate(zip(offset, block.shape[1:], strict=True), start=1):
+                if by:
+                    seen = seen.take(np.clip(np.arange(size) + by, 0, size - 1), axis=axis)
+            return torch.from_numpy(seen.reshape(len(rows), -1)).to(self.device)
+        block = self._store[torch.from_numpy(np.searchsorted(self._rows, rows)).to(self.device)]
+        for axis, (by, reach) in enumerate(zip(offset, self._reach, strict=True), start=1):
+            block = block.narrow(axis, reach + by, block.shape[axis] - 2 * reach)
+        return block.reshape(len(rows), -1)
+
+    def blocks(self, rows: Int[np.ndarray, " row"], move: int = 0) -> Iterator[Float[Tensor, "row input"]]:
+        """Images by their rows, a few at a time."""
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            yield self.read(rows[start : start + ROWS_AT_ONCE], move)
+
+    def normalisation(
+        self, rows: Int[np.ndarray, " row"]
+    ) -> tuple[Float64[np.ndarray, " input"], Float64[np.ndarray, " input"]]:
+        """Centre each input; pixels share one spread, so that a dark rim stays quiet, columns have their own."""
+        centre = torch.zeros(self.n_inputs, dtype=torch.float64, device=self.device)
+        for block in self.blocks(rows):
+            centre += block.sum(dim=0, dtype=torch.float64) / len(rows)
+        variance = torch.zeros_like(centre)
+        for block in self.blocks(rows):
+            variance += ((block - centre.to(block.dtype)) ** 2).sum(dim=0, dtype=torch.float64) / len(rows)
+        if self.are_images:
+            variance = variance.mean().expand(self.n_inputs)
+        return centre.cpu().numpy(), np.sqrt(torch.where(variance > 0, variance, 1.0).cpu().numpy())
+
+
+class PixelInputs(Inputs):
+    """The pixels of a draw's rows."""
+
+    def __init__(self, pixels: Pixels, draw: Draw) -> None:
+        self._pixels, self._rows, self.device = pixels, draw.rows, pixels.device
+        self.n_rows = len(draw.rows)
+        self.n_inputs = pixels.n_inputs
+        self.n_moves = max(1, min(len(pixels.offsets), MOVED_ROWS // len(draw.rows)))
+        others = np.random.default_rng([draw.seed, _MOVES]).permutation(np.arange(1, len(pixels.offsets)))
+        self._moves = [0, *others[: self.n_moves - 1].tolist()]
+        self.first_deviation = 1 / math.sqrt(pixels.n_inputs)
+        self.centre, self.scale = pixels.normalisation(draw.rows[may_learn(draw.fold)])
+
+    @cached_property
+    def _normaliser(self) -> tuple[Tensor, Tensor]:
+        # In the images' own precision: a column far from zero loses its digits if it is cut to float32 too early.
+        kind = self._pixels.read(self._rows[:1]).dtype
+        centre, scale = (torch.from_numpy(numbers).to(self.device, kind) for numbers in (self.centre, self.scale))
+        return centre, 1 / scale
+
+    def take(self, places: Int[np.ndarray, " row"], move: int) -> Float32[Tensor, "row input"]:
+        """Rows of the draw, by their place in it, moved together and normalised."""
+        centre, gain = self._normaliser
+        return torch.sub(self._pixels.read(self._rows[places], self._moves[move]), centre).mul_(gain).to(torch.float32)
+
+    def to_pixels(self, weights: Float32[np.ndarray, "member input node"]) -> Float32[np.ndarray, "member pixel node"]:
+        """The weights as they are."""
+        return weights
+
+
+class SpanInputs(Inputs):
+    """Coordinates of a draw's rows, some of them moved, in an orthonormal basis of what they span.
+
+    With A the rows of normalised pixels and A Aᵀ = L Lᵀ, the coordinates are L and the basis is L⁻¹A. They are
+    stretched so that a step of an optimiser that gives each weight a step of one length, as Adam does, turns a node by
+    as much as the same step would on pixels.
+    """
+
+    def __init__(self, seen: PixelInputs) -> None:
+        self._seen, self._n_rows, self.device = seen, seen.n_rows, seen.device
+        self.centre, self.scale, self.n_moves = seen.centre, seen.scale, seen.n_moves
+        places = np.arange(self._n_rows)
+        self._factor = _factor(torch.cat([seen.take(places, move) for move in range(self.n_moves)]).cpu().numpy())
+        self._stretch = math.sqrt(seen.n_inputs / len(self._factor))
+        self._signs = np.random.default_rng(len(self._factor)).choice([-1.0, 1.0], len(self._factor))
+        self.first_deviation = seen.first_deviation / self._stretch
+        self.n_inputs = math.ceil(len(self._factor) / _AXES_STEP) * _AXES_STEP
+        coordinates = torch.zeros(len(self._factor), self.n_inputs)
+        coordinates[:, : len(self._factor)] = torch.from_numpy(_mix(self._factor, self._signs) * self._stretch)
+        self._coordinates = coordinates.reshape(self.n_moves, self._n_rows, self.n_inputs).to(seen.device)
+
+    def take(self, places: Int[np.ndarray, " row"], move: int) -> Float32[Tensor, "row input"]:
+        """Coordinates of rows of the draw, by their place in it, moved together."""
+        return self._coordinates[move, torch.from_numpy(places)]
+
+    def to_pixels(self, weights: Float32[np.ndarray, "member input node"]) -> Float32[np.ndarray, "member pixel node"]:
+        """Map back: the weights times the basis."""
+        members, _, after = weights.shape
+        by_axis = np.moveaxis(weights[:, : len(self._factor)], 0, 1).reshape(len(self._factor), -1)
+        shares = scipy.linalg.solve_triangular(
+            self._factor, _unmix(by_axis.astype(np.float64) * self._stretch, self._signs), lower=True, trans="T"
+        )
+        by_move = torch.from_numpy(shares.astype(np.float32)).reshape(self.n_moves, self._n_rows, -1)
+        total = torch.zeros(self._seen.n_inputs, members * after)
+        for move, of_move in enumerate(by_move):
+            for start in range(0, self._n_rows, ROWS_AT_ONCE):
+                places = np.arange(start, min(start + ROWS_AT_ONCE, self._n_rows))
+                total.addmm_(self._seen.take(places, move).cpu().T, of_move[start : start + ROWS_AT_ONCE])
+        return np.moveaxis(total.numpy().reshape(-1, members, after), 1, 0)
+
+
+def inputs_of(pixels: Pixels, draw: Draw, basis: str) -> Inputs:
+    """Choose what the networks of a draw see.
+
+    `basis` is "pixels", "span" (wherever images are fewer than pixels), or "auto" for the cheaper of the two.
+    """
+    seen = PixelInputs(pixels, draw)
+    n_axes = seen.n_moves * seen.n_rows
+    is_cheaper = n_axes <= SPAN_GAIN * seen.n_inputs and n_axes * seen.n_inputs * 4 <= STORE_BYTES
+    if (basis == "span" and n_axes <= seen.n_inputs) or (basis == "auto" and pixels.are_images and is_cheaper):
+        return SpanInputs(seen)
+    return seen
+
+
+def _factor(rows: Float32[np.ndarray, "row pixel"]) -> Float64[np.ndarray, "row row"]:
+    """L of A Aᵀ = L Lᵀ, in double precision, a few columns of A at a time."""
+    gram = np.zeros((len(rows), len(rows)))
+    for start in range(0, rows.shape[1], _COLUMNS_AT_ONCE):
+        block = rows[:, start : start + _COLUMNS_AT_ONCE].astype(np.float64)
+        gram += block @ block.T
+    gram[np.diag_indices_from(gram)] += _JITTER * max(float(np.trace(gram)), 1.0) / len(gram)
+    return scipy.linalg.cholesky(gram, lower=True, check_finite=False)
+
+
+def _mix(
+    factor: Float64[np.ndarray, "row axis"], signs: Float64[np.ndarray, " axis"]
+) -> Float64[np.ndarray, "row axis"]:
+    """Turn the axes so that each holds a like share of everything: signs at random, then a cosine transform.
+
+    Along the axes as factored an optimiser that scales each weight's step by itself would raise what the images
+    hardly differ in: it cost up to .03 AUROC (docs/LOG.md).
+    """
+    return scipy.fft.dct(factor * signs, axis=1, norm="ortho")
+
+
+def _unmix(
+    weights: Float64[np.ndarray, "axis node"], signs: Float64[np.ndarray, " axis"]
+) -> Float64[np.ndarray, "axis node"]:
+    """Turn weights on mixed axes back to the axes as factored."""
+    return signs[:, None] * scipy.fft.idct(weights, axis=0, norm="ortho")

@@ -1,0 +1,67 @@
+"""The settings of a dense network and its training, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from medladder.architecture import NARROWEST
+from medladder.errors import OptionError, unknown_name
+
+ActivationName = Literal["sigmoid", "tanh", "relu", "gelu"]
+
+BasisName = Literal["auto", "pixels", "span"]
+
+ALIGNMENT = 32
+"""Floats in two registers of the widest kind. What begins and ends there is computed alike, whatever stands
+beside it in the fleet; batches are multiples of it, so that everything does."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every network of a fleet is built and trained.
+
+    Raises
+    ------
+    OptionError
+        A setting is unknown or out of range.
+    """
+
+    hidden: tuple[int, ...]
+    activation: ActivationName
+    members: int
+    dropout: float
+    weight_decay: float
+    shift: float
+    """The images of a batch move together, by up to this share of their side each way."""
+    standardise: bool
+    """Give each image mean 0 and spread 1 of its own, so that exposure says nothing; vectors stay as they are."""
+    learning_rate: float
+    """At its peak."""
+    epochs: int | None = None
+    """Passes over the rows; None: by `pace`."""
+    batch: int | None = None
+    """Rows a step; None: by `pace`."""
+    basis: BasisName = "auto"
+    """What the first layer is trained on: "pixels", the "span" of the images, or "auto" for the cheaper of the two."""
+
+    def __post_init__(self) -> None:
+        if self.activation not in get_args(ActivationName):
+            raise unknown_name("activation", str(self.activation), get_args(ActivationName))
+        if self.basis not in get_args(BasisName):
+            raise unknown_name("basis", str(self.basis), get_args(BasisName))
+        require("widths", self.hidden, bool(self.hidden) and min(self.hidden) >= NARROWEST, "2 or more each")
+        require("members", self.members, self.members >= 1, "1 or more")
+        require("dropout", self.dropout, 0 <= self.dropout < 1, "at least 0 and below 1")
+        require("weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more")
+        require("shift", self.shift, 0 <= self.shift <= 0.5, "between 0 and 0.5, a share of the side")
+        require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
+        require("epochs", self.epochs, self.epochs is None or self.epochs >= 1, "1 or more")
+        is_aligned = self.batch is None or (self.batch >= ALIGNMENT and self.batch % ALIGNMENT == 0)
+        require("batch_size", self.batch, is_aligned, f"a multiple of {ALIGNMENT}")
+
+
+def require(name: str, value: object, is_met: bool, needed: str) -> None:
+    """Raise an `OptionError` for a setting that is not what it must be."""
+    if not is_met:
+        raise OptionError(found=f"{name}={value}.", needed=f"It is {needed}.", do=f"Change {name}.")
