@@ -30,24 +30,24 @@ def refuse(number: int) -> int:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_every_item_is_done_once(jobs: int) -> None:
-    with LocalEngine[int, int](jobs) as engine:
+    with LocalEngine(jobs) as engine:
         assert sorted(engine.run(double, range(5))) == [(i, 2 * i) for i in range(5)]
 
 
 def test_a_dead_worker_costs_its_own_item_only() -> None:
-    with LocalEngine[int, int](2) as engine:
+    with LocalEngine(2) as engine:
         results = dict(engine.run(die_of_three, range(6)))
     assert results.pop(3) == WorkerDied()
     assert results == {i: 2 * i for i in range(6) if i != 3}
 
 
 def test_a_fault_in_the_work_is_raised() -> None:
-    with LocalEngine[int, int](2) as engine, pytest.raises(ValueError, match="not 0"):
+    with LocalEngine(2) as engine, pytest.raises(ValueError, match="not 0"):
         list(engine.run(refuse, [0]))
 
 
 def test_a_worker_that_died_while_idle_is_replaced() -> None:
-    with LocalEngine[int, int](2) as engine:
+    with LocalEngine(2) as engine:
         assert len(dict(engine.run(double, range(4)))) == 4
         for slot in engine._slots:
             for process in slot.executor._processes.values():

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 from sklearn.exceptions import NotFittedError
 
+from medladder.cohort import read_cohort
+from medladder.engine import LocalEngine
 from medladder.errors import InputError
+from medladder.rungs import parse_rung
 from medladder.rungs.features import (
     HandCraftedFeatures,
     binary_patterns,
@@ -20,6 +26,7 @@ from medladder.rungs.features import (
     intensity_statistics,
     layout_contrasts,
 )
+from medladder.views import views_of
 
 SHAPES = [(12, 9), (1, 1), (28, 28, 1), (11, 10, 3), (9, 9, 4), (9, 10, 11, 1), (2, 3, 4, 2)]
 
@@ -87,6 +94,34 @@ def test_co_occurrence_of_a_checkerboard_by_hand() -> None:
     # Levels 0 and 15: neighbours in a row or column differ by 15, on a diagonal and two steps away by 0.
     assert texture[:2] == pytest.approx([(225 + 0 + 225 + 0) / 4, 0])
     assert texture[12:14] == pytest.approx([225, 0])
+
+
+def texture_images() -> list[np.ndarray]:
+    """Noise, few levels, large flat regions, one level: where ties and rounding decide."""
+    rng = np.random.default_rng(0)
+    flat = np.kron(rng.integers(0, 256, (5, 6)), np.ones((9, 9)))
+    few = rng.integers(0, 3, (31, 47)) * 100
+    return [
+        np.asarray(one, np.float32) / 255 for one in (rng.integers(0, 256, (40, 33)), few, flat, np.full((9, 8), 3))
+    ]
+
+
+@pytest.mark.parametrize("grey", texture_images(), ids=["noise", "few levels", "flat regions", "constant"])
+def test_texture_is_what_scikit_image_gives(grey: np.ndarray) -> None:
+    def over(low: float, high: float, levels: int) -> np.ndarray:
+        return np.rint(np.clip((grey.astype(float) - low) / ((high - low) or 1), 0, 1) * (levels - 1)).astype(int)
+
+    ranked = over(grey.min(), grey.max(), 2**16).astype(np.uint16)
+    codes = [local_binary_pattern(ranked, 8 * r, r, method="uniform").astype(int) for r in (1, 2)]
+    shares = [np.bincount(one.ravel(), minlength=8 * r + 2) / grey.size for r, one in enumerate(codes, 1)]
+    assert np.array_equal(binary_patterns(grey), np.concatenate(shares).astype(np.float32))
+
+    levels = over(*np.quantile(grey, (0.01, 0.99)), 16).astype(np.uint8)
+    pairs = graycomatrix(levels, (1, 2), np.arange(4) * np.pi / 4, 16, symmetric=True, normed=True)
+    names = ("contrast", "dissimilarity", "homogeneity", "ASM", "correlation", "entropy")
+    texture = np.stack([graycoprops(pairs, name) for name in names])
+    expected = [*texture.mean(axis=-1).ravel(), *np.ptp(texture, axis=-1).ravel()]
+    assert co_occurrence(grey) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
 def test_a_volume_that_brightens_slice_by_slice_has_one_direction() -> None:
@@ -165,3 +200,16 @@ def test_vectors_are_refused() -> None:
 def test_names_need_a_shape() -> None:
     with pytest.raises(NotFittedError):
         HandCraftedFeatures().get_feature_names_out()
+
+
+def test_the_rungs_on_features_share_one_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "drawn.npz", train_images=draw_images((9, 9), n=12), train_labels=np.arange(12) % 2)
+    cohort = read_cohort(tmp_path / "drawn.npz", cache=tmp_path)
+    specs = [parse_rung(text) for text in ("svm", "forest", "boosting:depth=2", "svm:cost=3", "logistic")]
+    with LocalEngine(1) as engine:
+        views = views_of(cohort, specs, engine, cache=tmp_path)
+    *on_features, on_pixels = (views[spec.rung] for spec in specs)
+    assert len(set(on_features)) == 1
+    assert on_pixels == cohort.store
+    expected = HandCraftedFeatures().transform(np.load(cohort.store))
+    assert np.array_equal(np.load(on_features[0]), expected)

@@ -18,7 +18,7 @@ from medladder.rungs import pixels as pixels_module
 from medladder.rungs.dense import ACTIVATIONS, logits_of_one, see_layers, write_gradients
 from medladder.rungs.dense import log_loss as torch_log_loss
 from medladder.rungs.draws import Draw, Sample, draw_by_row
-from medladder.rungs.fleet import Ensemble, pace, predict, train_fleet
+from medladder.rungs.fleet import Ensemble, Network, pace, predict, train_fleet
 from medladder.rungs.pixels import MOVED_ROWS, Pixels, inputs_of, unrolled
 from medladder.rungs.recipe import Recipe
 from medladder.rungs.training import Pace, members_of, one_cycle
@@ -60,8 +60,8 @@ def sample(codes: np.ndarray, draw: Draw) -> Sample:
 
 
 def same_bits(one: Ensemble, other: Ensemble) -> bool:
-    pairs = zip((*one.weights, *one.biases), (*other.weights, *other.biases), strict=True)
-    return all(np.array_equal(a, b) for a, b in pairs) and one.epochs == other.epochs
+    ours, theirs = ([array for m in e.members for array in (*m.weights, *m.biases)] for e in (one, other))
+    return all(map(np.array_equal, ours, theirs)) and one.epochs == other.epochs
 
 
 def by_hand() -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -72,9 +72,9 @@ def by_hand() -> list[tuple[torch.Tensor, torch.Tensor]]:
 def test_a_two_layer_network_by_hand():
     # x = (1, 2): sums 1·1 + 2·2 = 5 and −1 + 0.5 = −0.5; relu (5, 0); 0.2·5 − 1 = 0; sigmoid 1/2.
     # x = (3, 2): sums 7 and −2.5; relu (7, 0); 0.2·7 − 1 = 0.4; sigmoid 1/(1 + e^−0.4).
-    weights = tuple(matrix.numpy() for matrix, _ in by_hand())
-    biases = tuple(bias[:, 0].numpy().astype(np.float64) for _, bias in by_hand())
-    ensemble = Ensemble("relu", False, weights, biases, epochs=(1.0,))
+    weights = tuple(matrix[0].numpy() for matrix, _ in by_hand())
+    biases = tuple(bias[0, 0].numpy().astype(np.float64) for _, bias in by_hand())
+    ensemble = Ensemble("relu", False, (Network(weights, biases),), epochs=(1.0,))
     likely = 1 / (1 + math.exp(-0.4))
     found = predict(ensemble, np.array([[1.0, 2.0], [3.0, 2.0]]))
     np.testing.assert_allclose(found, [[0.5, 0.5], [1 - likely, likely]], atol=1e-7)
@@ -192,7 +192,7 @@ def test_draws_of_other_sizes_and_classes_share_a_fleet():
     few = replace(draw_by_row(codes[:20], 3), rows=np.arange(20))
     samples = [sample(codes, draw) for draw in (all_rows, two_classes, few)]
     together = train_fleet(images, samples, RECIPE)
-    assert [one.weights[-1].shape for one in together] == [(3, 5, 3), (3, 5, 1), (3, 5, 3)]
+    assert [one.members[2].weights[-1].shape for one in together] == [(5, 3), (5, 1), (5, 3)]
     for one, alone in zip(together, samples, strict=True):
         assert same_bits(one, train_fleet(images, [alone], RECIPE)[0])
 
@@ -200,8 +200,7 @@ def test_draws_of_other_sizes_and_classes_share_a_fleet():
 def test_parameters_are_as_many_as_the_architecture_counts():
     images, codes = blobs()
     [trained] = train_fleet(images, [sample(codes, draw_by_row(codes, 0))], RECIPE)
-    stored = sum(array.size for array in (*trained.weights, *trained.biases))
-    assert stored == 3 * count_parameters((30, 12, 5, 1))
+    assert sum(network.n_parameters for network in trained.members) == 3 * count_parameters((30, 12, 5, 1))
 
 
 def test_early_stopping_keeps_the_best_on_the_part_held_out():
@@ -356,12 +355,11 @@ def test_weights_mapped_back_to_pixels_answer_alike():
     images, _, draw = wide()
     pixels = see(images, draw, is_standardised=True, shift=0.05)
     span, plain = (inputs_of(pixels, draw, basis) for basis in ("span", "pixels"))
-    weights = np.random.default_rng(0).normal(size=(2, span.n_inputs, 5)).astype(np.float32)
+    weights = np.random.default_rng(0).normal(size=(span.n_inputs, 5)).astype(np.float32)
     back = torch.from_numpy(span.to_pixels(weights))
     for move in range(3):
-        for member in range(2):
-            there = span.take(np.arange(24), move) @ torch.from_numpy(weights[member])
-            torch.testing.assert_close(plain.take(np.arange(24), move) @ back[member], there, rtol=1e-3, atol=1e-2)
+        there = span.take(np.arange(24), move) @ torch.from_numpy(weights)
+        torch.testing.assert_close(plain.take(np.arange(24), move) @ back, there, rtol=1e-3, atol=1e-2)
 
 
 def test_the_span_is_chosen_where_it_is_smaller():

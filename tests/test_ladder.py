@@ -13,8 +13,18 @@ from medladder.errors import OptionError
 
 
 def test_the_ladder_runs_from_low_to_high() -> None:
-    assert [rung.name for rung in rungs.LADDER] == ["prior", "logistic", "svm", "nn", "dnn"]
-    assert [rung.family for rung in rungs.LADDER] == ["floor", *["conventional"] * 2, *["deep"] * 2]
+    assert [rung.name for rung in rungs.LADDER] == [
+        "prior",
+        "logistic",
+        "svm",
+        "forest",
+        "boosting",
+        "nn",
+        "dnn",
+        "cnn",
+        "pretrained",
+    ]
+    assert [rung.family for rung in rungs.LADDER] == ["floor", *["conventional"] * 4, *["deep"] * 3, "transfer"]
 
 
 @pytest.mark.parametrize("rung", rungs.LADDER, ids=lambda rung: rung.name)
@@ -30,7 +40,7 @@ def test_every_rung_is_built_by_name(rung: rungs.Rung) -> None:
 def test_importing_and_naming_rungs_loads_no_engine() -> None:
     code = (
         "import sys, medladder.rungs as r; "
-        "[r.parse_rung(n) for n in ('prior', 'logistic', 'svm', 'nn', 'dnn')]; "
+        "[r.parse_rung(n) for n in ('prior', 'logistic', 'svm', 'forest', 'boosting', 'nn', 'dnn')]; "
         "print(sorted({'torch', 'sklearn', 'skimage', 'scipy'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -58,6 +68,8 @@ def test_settings_are_typed_and_written_one_way() -> None:
         ("dnn:widths=256-64-16,members=1", {"widths": (256, 64, 16), "members": 1}),
         ("logistic:penalty=2", {"penalty": 2.0}),
         ("svm:cost=3,gamma=1e-05", {"cost": 3.0, "gamma": 1e-5}),
+        ("forest:trees=40,depth=6", {"trees": 40, "depth": 6}),
+        ("boosting:learning_rate=0.05,rounds=80", {"learning_rate": 0.05, "rounds": 80}),
         ("nn:width=32,class_weight=balanced", {"width": 32, "class_weight": "balanced"}),
     ],
 )
@@ -70,8 +82,14 @@ def test_settings_of_each_type(text: str, settings: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("ddn", "Unknown rung 'ddn'. Known: prior, logistic, svm, nn, dnn. Did you mean 'dnn'?"),
-        ("forest", "Unknown rung 'forest'"),
+        (
+            "ddn",
+            "Unknown rung 'ddn'. Known: prior, logistic, svm, forest, boosting, nn, dnn, cnn, pretrained. "
+            "Did you mean 'dnn'?",
+        ),
+        ("woods", "Unknown rung 'woods'"),
+        ("forest:trees=0", "trees is above 0"),
+        ("boosting:learning_rate=-1", "learning_rate is above 0"),
         ("", "Unknown rung ''"),
         ("dnn:detph=3", "Did you mean 'depth'?"),
         ("nn:depth=3", "Unknown setting of nn 'depth'"),

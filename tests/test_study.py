@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 import medladder as ml
 from medladder.cohort import Cohort, read_cohort
-from medladder.cost import study_seconds
+from medladder.cost import Effort, threads_a_fleet
 from medladder.errors import CohortError, InputError, OptionError, StudyError
 from medladder.planning import Wishes, plan_study
 from medladder.record.folder import StudyFolder
@@ -33,8 +34,6 @@ def cohort(class_folders: Path) -> Cohort:
 @pytest.fixture
 def parted(cohort: Cohort) -> Cohort:
     """The same with a val and a test part."""
-    from dataclasses import replace
-
     return replace(cohort, parts=np.array((["train"] * 12 + ["val"] * 2 + ["test"] * 6) * 2))
 
 
@@ -172,7 +171,7 @@ def test_another_cohorts_study_and_other_files_are_left_alone(
 def test_a_failing_trial_is_recorded_and_the_study_goes_on(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medladder.rungs.classical import LogisticClassifier
+    from medladder.rungs.logistic import LogisticClassifier
 
     fit = LogisticClassifier.fit
 
@@ -199,7 +198,7 @@ def test_a_worker_that_dies_costs_its_fleet_only(
     from medladder.engine import WorkerDied
     from medladder.fleets import fit_fleet
 
-    def dies_once(engine: Any, work: Any, tasks: Any) -> Any:
+    def dies_once(engine: Any, work: Any, tasks: Any, threads: int) -> Any:
         for i, task in enumerate(tasks):
             yield task, WorkerDied() if i == 1 else fit_fleet(task)
 
@@ -213,7 +212,7 @@ def test_a_worker_that_dies_costs_its_fleet_only(
 def test_a_fleet_that_failed_runs_again_with_the_next_call(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medladder.rungs.classical import LogisticClassifier
+    from medladder.rungs.logistic import LogisticClassifier
 
     with monkeypatch.context() as broken:
         broken.setattr(LogisticClassifier, "fit", lambda *_: np.linalg.inv("x"))
@@ -234,8 +233,6 @@ def test_a_study_cut_off_while_it_was_opened_goes_on(cohort: Cohort, tmp_path: P
 
 
 def test_what_is_kept_for_choosing_does_not_count_as_prevalence(parted: Cohort, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     labels = np.where(parted.parts == "val", 1, parted.labels)
     labels[12] = 0  # four val images, three of them of class 1: too few to search a threshold on
     wishes = {"rungs": ("logistic",), "sizes": ("all",), "repeats": 1, "jobs": 1, "keep_val": True}
@@ -262,8 +259,6 @@ def test_kept_val_images_choose_and_never_train(parted: Cohort) -> None:
 
 
 def test_copies_across_a_given_split_never_train(parted: Cohort) -> None:
-    from dataclasses import replace
-
     contents = parted.contents.copy()
     contents[0] = contents[15]  # a training image that is also a test image
     contents[1] = contents[12]  # and one that is also a val image
@@ -293,8 +288,6 @@ def test_wishes_without_effect_or_out_of_range_are_refused(cohort: Cohort, parte
 
 
 def test_a_class_with_one_patient_and_a_part_without_a_class_are_refused(cohort: Cohort, parted: Cohort) -> None:
-    from dataclasses import replace
-
     one = replace(cohort, patients=np.where(cohort.labels == 1, 99, cohort.patients), patients_known=True)
     with pytest.raises(CohortError, match="Class 'effusion' has 1 patient"):
         plan_study(one, Wishes())
@@ -305,8 +298,6 @@ def test_a_class_with_one_patient_and_a_part_without_a_class_are_refused(cohort:
 
 
 def test_every_value_of_a_column_is_left_out_in_turn(cohort: Cohort, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     sited = replace(cohort, columns={"site": np.array(["A", "B"] * 20)})
     folder = ml.run_study(sited, tmp_path / "run", **{**QUICK, "leave_out": "site", "sizes": ("all",)})
     assert folder.read_plan().folds == ("A", "B")
@@ -317,8 +308,17 @@ def test_every_value_of_a_column_is_left_out_in_turn(cohort: Cohort, tmp_path: P
 def test_the_plan_says_about_how_long(cohort: Cohort) -> None:
     few = plan_study(cohort, Wishes(rungs=("logistic",), repeats=1)).plan
     many = plan_study(cohort, Wishes(rungs=("logistic", "dnn"), repeats=10)).plan
-    assert 0 < study_seconds(few, 1) < study_seconds(many, 1)
-    assert study_seconds(many, 2) < study_seconds(many, 1)
+    assert 0 < Effort.of(few, 1).expected_seconds < Effort.of(many, 1).expected_seconds
+    assert Effort.of(many, 2).expected_seconds < Effort.of(many, 1).expected_seconds
+    assert (Effort.of(many, 2).fits, Effort.of(many, 2).threads) == (2 * 10 * 5 * len(many.sizes), 1)
+
+
+def test_workers_get_more_threads_only_where_they_outnumber_the_plans_fleets(cohort: Cohort) -> None:
+    parts = np.where(np.arange(40) % 4 == 0, "test", "train")
+    plan = plan_study(replace(cohort, parts=parts), Wishes(rungs=("logistic",), sizes=("all",), repeats=1)).plan
+    assert [threads_a_fleet(plan, jobs) for jobs in (1, 2, 8)] == [1, 2, 8]
+    more = plan_study(replace(cohort, parts=parts), Wishes(rungs=("logistic", "nn"), sizes=("all",), repeats=1)).plan
+    assert [threads_a_fleet(more, jobs) for jobs in (1, 2, 3, 4)] == [1, 1, 1, 2]
 
 
 def test_strict_refuses_unreadable_files(class_folders: Path, tmp_path: Path) -> None:

@@ -22,29 +22,34 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .cohort import Cohort, read_cohort
-    from .errors import CohortError, FitError, InputError, MedladderError, OptionError, StudyError
+    from .errors import InputError, MedladderError
     from .evidence.weighing import Evidence, weigh
     from .record.folder import StudyFolder
     from .report.page import write_report
-    from .rungs.classical import LogisticClassifier, PriorClassifier, SupportVectorClassifier
+    from .rungs.convolution import ConvolutionalNetworkClassifier
+    from .rungs.logistic import LogisticClassifier
     from .rungs.networks import DeepNetworkClassifier, NeuralNetworkClassifier
+    from .rungs.pretrained import PretrainedClassifier
+    from .rungs.prior import PriorClassifier
+    from .rungs.support_vectors import SupportVectorClassifier
+    from .rungs.trees import BoostingClassifier, ForestClassifier
     from .study import run_study
 
 _HOMES = {
+    "BoostingClassifier": "rungs.trees",
     "Cohort": "cohort",
-    "CohortError": "errors",
+    "ConvolutionalNetworkClassifier": "rungs.convolution",
     "DeepNetworkClassifier": "rungs.networks",
     "Evidence": "evidence.weighing",
-    "FitError": "errors",
+    "ForestClassifier": "rungs.trees",
     "InputError": "errors",
-    "LogisticClassifier": "rungs.classical",
+    "LogisticClassifier": "rungs.logistic",
     "MedladderError": "errors",
     "NeuralNetworkClassifier": "rungs.networks",
-    "OptionError": "errors",
-    "PriorClassifier": "rungs.classical",
-    "StudyError": "errors",
+    "PretrainedClassifier": "rungs.pretrained",
+    "PriorClassifier": "rungs.prior",
     "StudyFolder": "record.folder",
-    "SupportVectorClassifier": "rungs.classical",
+    "SupportVectorClassifier": "rungs.support_vectors",
     "read_cohort": "cohort",
     "run_study": "study",
     "weigh": "evidence.weighing",
@@ -52,18 +57,18 @@ _HOMES = {
 }
 
 __all__ = [
+    "BoostingClassifier",
     "Cohort",
-    "CohortError",
+    "ConvolutionalNetworkClassifier",
     "DeepNetworkClassifier",
     "Evidence",
-    "FitError",
+    "ForestClassifier",
     "InputError",
     "LogisticClassifier",
     "MedladderError",
     "NeuralNetworkClassifier",
-    "OptionError",
+    "PretrainedClassifier",
     "PriorClassifier",
-    "StudyError",
     "StudyFolder",
     "SupportVectorClassifier",
     "__version__",

@@ -140,6 +140,133 @@ def budget(image_shape: Sequence[int], hidden: Sequence[int], n_classes: int = 2
     )
 
 
+MOST_POSITIONS = 4096
+"""Where an image has more, as 64×64 does not, the first convolution takes larger strides, for cost grows with them."""
+
+FEWEST_POSITIONS = 64
+"""Halving goes on until so few are left: 8×8, or 4×4×4 in a volume."""
+
+
+@dataclass(frozen=True)
+class ConvolutionLayer(Layer):
+    """One layer of a convolutional network; the output layer has a kernel of 1 and sees one position."""
+
+    size: tuple[int, ...]
+    """Positions along each axis of what it gives, after pooling."""
+    channels: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pool: tuple[int, ...]
+    """The largest of so many neighbours along each axis is passed on."""
+
+
+def split_channels(image_shape: Sequence[int]) -> tuple[tuple[int, ...], int]:
+    """Tell the axes along which a kernel moves from the channels; a vector is one position with a channel a column.
+
+    Example
+    -------
+    >>> split_channels((28, 28)), split_channels((64, 64, 3)), split_channels((10,))
+    (((28, 28), 1), ((64, 64), 3), ((1, 1), 10))
+    """
+    if len(image_shape) == 1:
+        return (1, 1), image_shape[0]
+    return (tuple(image_shape), 1) if len(image_shape) == 2 else (tuple(image_shape[:-1]), image_shape[-1])
+
+
+def convolution_layers(
+    image_shape: Sequence[int], *, width: int = 64, depth: int | None = None, n_classes: int = 2
+) -> tuple[ConvolutionLayer, ...]:
+    """Plan a convolutional network: stages of two convolutions, each with half the positions of the one before.
+
+    The last of `depth` stages has `width` channels, each before it half as many, so that no stage costs much more
+    than another. The output sees the mean and the largest value of every channel. Normalisation between the layers is
+    folded into their weights, which is how they are counted.
+
+    Parameters
+    ----------
+    depth
+        Stages; None: as many as leave `FEWEST_POSITIONS` or fewer.
+
+    Raises
+    ------
+    OptionError
+        `width` below 2, `depth` below 1, or more stages than the image can be halved.
+
+    Example
+    -------
+    >>> [(layer.size, layer.channels) for layer in convolution_layers((28, 28))[1:7:2]]
+    [((28, 28), 16), ((14, 14), 32), ((7, 7), 64)]
+    """
+    if width < NARROWEST or (depth is not None and depth < 1):
+        raise OptionError(
+            found=f"width={width}, depth={depth}.", needed="width is 2 or more, depth 1 or more.", do="Raise it."
+        )
+    grid, channels = split_channels(image_shape)
+    kernel, stride = _first_window(grid)
+    stages = _halvings(tuple((size - by) // by + 1 for size, by in zip(grid, stride, strict=True)), depth)
+    one = (1,) * len(grid)
+    layers = [ConvolutionLayer("input", math.prod(image_shape), 0, 0, grid, channels, one, one, one)]
+    for stage, size in enumerate(stages):
+        after = max(NARROWEST, width // 2 ** (len(stages) - 1 - stage))
+        halving = tuple(min(2, n) for n in size) if stage < len(stages) - 1 else one
+        for pool in (one, halving):
+            layers.append(_convolution(len(layers), layers[-1].channels, after, kernel, stride, size, pool))
+            kernel, stride = _window(layers[-1].size), one
+    outputs = 1 if n_classes == 2 else n_classes
+    weights = 2 * layers[-1].channels * outputs
+    return (*layers, ConvolutionLayer("output", outputs, weights + outputs, weights, one, outputs, one, one, one))
+
+
+def _first_window(grid: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Kernel and stride of the first convolution; where it strides, kernels overlap by two."""
+    step = 1
+    while math.prod(math.ceil(size / step) for size in grid) > MOST_POSITIONS:
+        step += 1
+    stride = tuple(min(step, size) for size in grid)
+    return tuple(by + 2 if size > 1 else 1 for by, size in zip(stride, grid, strict=True)), stride
+
+
+def _window(size: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(3 if n > 1 else 1 for n in size)
+
+
+def _halvings(size: tuple[int, ...], depth: int | None) -> list[tuple[int, ...]]:
+    stages = [size]
+    while math.prod(stages[-1]) > FEWEST_POSITIONS if depth is None else len(stages) < depth:
+        if math.prod(stages[-1]) == 1:
+            raise OptionError(
+                found=f"depth={depth}.",
+                needed=f"Stages that halve {'×'.join(map(str, size))} positions: {len(stages)} at most.",
+                do="Lower depth, or leave it out.",
+            )
+        stages.append(tuple(max(1, n // 2) for n in stages[-1]))
+    return stages
+
+
+def _convolution(
+    number: int,
+    before: int,
+    after: int,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    size: tuple[int, ...],
+    pool: tuple[int, ...],
+) -> ConvolutionLayer:
+    weights = math.prod(kernel) * before * after
+    given = tuple(n // by for n, by in zip(size, pool, strict=True))
+    return ConvolutionLayer(
+        name=f"convolution {number}",
+        nodes=math.prod(given) * after,
+        parameters=weights + after,
+        multiply_adds=math.prod(size) * weights,
+        size=given,
+        channels=after,
+        kernel=kernel,
+        stride=stride,
+        pool=pool,
+    )
+
+
 def parse_image_shape(text: str) -> tuple[int, ...]:
     """Read an image's size as people write it: height × width, × channels where there are several.
 

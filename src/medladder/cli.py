@@ -71,12 +71,25 @@ def study(
     image_size: ImageSize = None,
     seed: Annotated[int, typer.Option(help="Every random number is keyed by it.")] = 0,
     jobs: Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")] = None,
+    device: Annotated[
+        str, typer.Option(help="Where networks train: cpu, cuda, or auto (cuda where there is one).")
+    ] = "auto",
     test: Annotated[str | None, typer.Option(metavar="COHORT", help="Test on another cohort, all of it.")] = None,
     leave_out: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN", help="Test on each value of a CSV column (site, maker, year), left out in turn."
         ),
+    ] = None,
+    covariates: Annotated[
+        str | None, typer.Option(metavar="COLUMNS", help="CSV columns for the conventional rungs to see, as age,sex.")
+    ] = None,
+    covariate_use: Annotated[
+        str | None,
+        typer.Option(metavar="USE", help="feature (the default), or residual: regressed out on the normal class."),
+    ] = None,
+    normal: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="The normal class, where the names do not say it; for residual.")
     ] = None,
     keep_val: Annotated[bool, typer.Option("--keep-val", help="Keep the val part for choosing only.")] = False,
     margin: Annotated[float, typer.Option(help="A difference in AUROC that does not matter.")] = 0.02,
@@ -100,6 +113,9 @@ def study(
             "margin": margin,
             "accept": tuple(accept or ()),
             "strict": strict,
+            "covariates": _listed(covariates),
+            "covariate_use": covariate_use,
+            "normal": normal,
         }
         if rungs is not None or rung:
             wishes["rungs"] = (*(_listed(rungs) or ()), *(rung or ()))
@@ -107,20 +123,19 @@ def study(
         if plan:
             _show_plan(cohort, wishes, jobs, as_json=as_json)
         else:
-            _run(cohort, out, wishes, jobs, cache, pictures=pictures, as_json=as_json)
+            _run(cohort, out, wishes, jobs, device, cache, pictures=pictures, as_json=as_json)
 
 
 def _show_plan(cohort: Any, wishes: dict[str, Any], jobs: int | None, *, as_json: bool) -> None:
-    from .cost import study_seconds
+    from .cost import Effort
     from .planning import Wishes, plan_study
 
     planned = plan_study(cohort, Wishes.of(**wishes))
-    n_fits = sum(len(key.repeats) for key in planned.plan.fleets())
-    seconds = study_seconds(planned.plan, jobs)
+    effort = Effort.of(planned.plan, jobs)
     if as_json:
-        print_json({"plan": planned.plan.to_json(), "fits": n_fits, "expected_seconds": round(seconds)})
+        print_json({"plan": planned.plan.to_json(), **asdict(effort)})
     else:
-        print_plan(planned, n_fits, seconds)
+        print_plan(planned, effort)
 
 
 def _run(
@@ -128,6 +143,7 @@ def _run(
     out: Path | None,
     wishes: dict[str, Any],
     jobs: int | None,
+    device: str,
     cache: Path | None,
     *,
     pictures: bool,
@@ -144,7 +160,9 @@ def _run(
     for file, reason in cohort.unreadable.items():
         progress.say(f"left out: {file}: {reason}")
     try:
-        folder = run_study(cohort, out, jobs=jobs, cache=cache, pictures=pictures, progress=progress, **wishes)
+        folder = run_study(
+            cohort, out, jobs=jobs, device=device, cache=cache, pictures=pictures, progress=progress, **wishes
+        )
     except KeyboardInterrupt:
         progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
         raise typer.Exit(130) from None
@@ -256,20 +274,41 @@ def make_data(
 
 @data.command("fetch")
 def fetch_data(
-    name: Annotated[str, typer.Argument(help="A MedMNIST set, as breastmnist.")],
+    name: Annotated[
+        str, typer.Argument(help="A MedMNIST set, as breastmnist, or a pretrained backbone, as backbone:URL.")
+    ],
+    sha256: Annotated[str | None, typer.Option(metavar="HEX", help="Checksum that a backbone must have.")] = None,
     cache: CacheFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a MedMNIST set once and verify its checksum."""
+    """Fetch a MedMNIST set or a backbone once and verify its checksum."""
     from .images.cache import cache_root
     from .medmnist import fetch
 
     with errors_spoken(as_json=as_json):
+        if name.startswith("backbone:"):
+            _fetch_backbone(name.removeprefix("backbone:"), sha256, cache, as_json=as_json)
+            return
+        if sha256 is not None:
+            raise OptionError(
+                found=f"--sha256 for {name}.", needed="It has a published checksum already.", do="Leave --sha256 out."
+            )
         path, release = fetch(name.removeprefix("medmnist:"), cache_root(cache))
         if as_json:
             print_json({"file": str(path), "md5": release.md5})
         else:
             print(f"{path}. Next: medladder study medmnist:{release.name} --out RUN")
+
+
+def _fetch_backbone(url: str, sha256: str | None, cache: Path | None, *, as_json: bool) -> None:
+    from .backbones import fetch_backbone, find_backbone
+    from .images.cache import cache_root
+
+    path = fetch_backbone(url, sha256, cache_root(cache))
+    if as_json:
+        print_json({"file": str(path), "identity": find_backbone(path).identity})
+    else:
+        print(f"{path}. Next: medladder study COHORT --out RUN --rungs svm,dnn --rung pretrained:backbone={path}")
 
 
 def _listed(text: str | None) -> tuple[str, ...] | None:

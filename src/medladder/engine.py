@@ -1,20 +1,27 @@
-"""Runs fleets on this machine: one process a slot, one thread a process, a dead worker costs its own fleet only."""
+"""Runs fleets on this machine: one process a slot, one thread a process unless slots outnumber fleets.
+
+A dead worker costs its own fleet only. On Linux workers are forked from a server that has imported what they need
+and nothing else, so that two workers cost the imports of one; elsewhere each is spawned and imports for itself.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait as wait_for_handles
+from multiprocessing.context import BaseContext
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from .errors import InputError
 
@@ -29,8 +36,8 @@ class WorkerDied:
     reason: str = "The worker process ended without a word, most often because memory ran out."
 
 
-class LocalEngine(Generic[Item, Result]):
-    """Slots that each own one worker process; used as a context manager.
+class LocalEngine:
+    """Slots that each own one worker process; used as a context manager, within which the workers start at once.
 
     `jobs` of 1 runs everything in this process.
     """
@@ -39,7 +46,9 @@ class LocalEngine(Generic[Item, Result]):
         self.jobs = jobs if jobs is not None else (os.cpu_count() or 1)
         self._slots: list[_Slot] = []
 
-    def __enter__(self) -> LocalEngine[Item, Result]:
+    def __enter__(self) -> LocalEngine:
+        if self.jobs > 1:
+            self._slots = [_Slot() for _ in range(self.jobs)]
         return self
 
     def __exit__(
@@ -48,7 +57,9 @@ class LocalEngine(Generic[Item, Result]):
         for slot in self._slots:
             slot.end()
 
-    def run(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | WorkerDied]]:
+    def run(
+        self, work: Callable[[Item], Result], items: Sequence[Item], *, threads: int = 1
+    ) -> Iterator[tuple[Item, Result | WorkerDied]]:
         """Do the work on every item, handing out results as they come; an exception in the work is raised here.
 
         Raises
@@ -57,19 +68,16 @@ class LocalEngine(Generic[Item, Result]):
             Workers cannot start, most often because a script is not guarded by `if __name__ == "__main__":`.
         """
         if self.jobs == 1:
-            with one_thread():
-                for item in items:
-                    yield item, work(item)
+            for item in items:
+                yield item, _limited(work, threads, item)
             return
         waiting = deque(items)
-        while len(self._slots) < min(self.jobs, len(items)):
-            self._slots.append(_Slot())
         running: dict[Future[Result], tuple[Item, int]] = {}
         free = list(range(len(self._slots)))
         while waiting or running:
             while waiting and free:
                 place, item = free.pop(), waiting.popleft()
-                running[self._submitted(place, work, item)] = (item, place)
+                running[self._submitted(place, partial(_limited, work, threads), item)] = (item, place)
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 item, place = running.pop(future)
@@ -103,9 +111,7 @@ class _Slot:
     """One worker process and whether it ever started."""
 
     def __init__(self) -> None:
-        # Spawned, not forked: torch's threads do not survive a fork, and this is what macOS and Windows do.
-        spawn = multiprocessing.get_context("spawn")
-        self.executor = ProcessPoolExecutor(1, spawn, initializer=_begin_worker)
+        self.executor = ProcessPoolExecutor(1, _context(), initializer=_begin_worker)
         self._ready = self.executor.submit(os.getpid)
 
     @property
@@ -121,16 +127,21 @@ class _Slot:
             process.join()
 
 
+def _context() -> BaseContext:
+    """How workers start: never forked from this process, for torch's threads do not survive that."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["medladder.fleets", "medladder.rungs.fleet"])
+    return server
+
+
 def _begin_worker() -> None:
-    """Leave Ctrl-C to the main process, end when it is gone, and keep to one thread."""
+    """Leave Ctrl-C to the main process, end when it is gone, and have imports behind it when work comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    _for_life.enter_context(one_thread())
-
-
-_for_life = ExitStack()
+    with limit_threads(1):
+        return
 
 
 def _end_with_parent() -> None:
@@ -140,21 +151,26 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+def _limited(work: Callable[[Item], Result], threads: int, item: Item) -> Result:
+    with limit_threads(threads):
+        return work(item)
+
+
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for linear algebra and torch while this holds.
+def limit_threads(threads: int) -> Iterator[None]:
+    """So many threads for linear algebra and torch while this holds.
 
     Measured: two one-thread processes scale 1.98 times, while two threads a process fight over the cores
     (docs/LOG.md).
     """
-    import scipy.linalg  # noqa: F401 - its own BLAS is held to one thread only if it is loaded by now
+    import scipy.linalg  # noqa: F401 - its own BLAS is limited only if it is loaded by now
     import torch
     from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(threads):
             yield
     finally:
         torch.set_num_threads(before)

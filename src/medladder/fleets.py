@@ -14,7 +14,11 @@ from sklearn.base import BaseEstimator
 from . import rungs
 from .errors import FitError
 from .record.plan import FleetKey
+from .rungs.covariates import Covariates, beside, fit_beside
 from .rungs.draws import Draw, fit_many
+
+MODELS_BYTES = 2**29
+"""Models of a fleet that would need more than this together are not held together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +31,8 @@ class FleetTask:
     labels: Int[np.ndarray, " image"]
     draws: tuple[Draw, ...]
     test_rows: Int[np.ndarray, " row"]
+    covariates: Covariates | None = None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +48,29 @@ class FittedTrial:
 
 
 def fit_fleet(task: FleetTask) -> list[FittedTrial]:
-    """Fit every draw of a fleet and predict its test images; seconds are the fleet's, shared evenly."""
+    """Fit every draw of a fleet and predict its test images; draws fitted together share their seconds evenly.
+
+    Models too large to be held together are fitted and asked a few at a time.
+    """
     images = np.load(task.seen, mmap_mode="r", allow_pickle=False)
     n_classes = int(task.labels.max()) + 1
-    began = time.perf_counter()
-    fitted = fit_many(rungs.build(task.spec), images, task.labels, task.draws)
-    seconds = (time.perf_counter() - began) / len(task.draws)
+    rung, covariates = rungs.build(task.spec, task.device), task.covariates
     test_images = images[task.test_rows]
-    return [_trial(one, test_images, n_classes, seconds) for one in fitted]
+    if covariates is not None:
+        test_images = beside(test_images, covariates.values[task.test_rows])
+    a_model = rung.model_bytes(images.shape[1:], n_classes) if hasattr(rung, "model_bytes") else 0
+    at_once = len(task.draws) if a_model == 0 else max(1, MODELS_BYTES // a_model)
+    trials = []
+    for start in range(0, len(task.draws), at_once):
+        draws = task.draws[start : start + at_once]
+        began = time.perf_counter()
+        if covariates is None:
+            fitted = fit_many(rung, images, task.labels, draws)
+        else:
+            fitted = fit_beside(rung, images, task.labels, draws, covariates)
+        seconds = (time.perf_counter() - began) / len(draws)
+        trials += [_trial(one, test_images, n_classes, seconds) for one in fitted]
+    return trials
 
 
 def _trial(fitted: BaseEstimator | FitError, test_images: np.ndarray, n_classes: int, seconds: float) -> FittedTrial:

@@ -17,6 +17,8 @@ from .cohort import Cohort
 from .errors import CohortError, OptionError, unknown_name
 from .record.cohort import CohortRecord
 from .record.plan import FleetKey, Plan, PlannedRung
+from .rungs.columns import find_normal_class, read_column
+from .rungs.covariates import Covariates, read_use
 from .rungs.draws import Draw
 from .splits import (
     FEW_PATIENTS,
@@ -52,6 +54,9 @@ class Wishes:
     margin: float = 0.02
     accept: Sequence[str] = ()
     strict: bool = False
+    covariates: Sequence[str] | None = None
+    covariate_use: str | None = None
+    normal: str | None = None
 
     @classmethod
     def of(cls, **wishes: Any) -> Wishes:
@@ -60,7 +65,7 @@ class Wishes:
         for name in wishes:
             if name not in known:
                 raise unknown_name("option", name, known)
-        for name in ("rungs", "sizes", "accept"):
+        for name in ("rungs", "sizes", "accept", "covariates"):
             if isinstance(wishes.get(name), str | int):
                 wishes[name] = (wishes[name],)
         return cls(**wishes)
@@ -86,6 +91,9 @@ class PlannedStudy:
     record: CohortRecord
     findings: tuple[Finding, ...]
     pools: tuple[Pool, ...]
+    specs: tuple[rungs.RungSpec, ...]
+    """The plan's rungs, with the files that their settings name on this machine."""
+    covariates: Covariates | None = None
 
     def draws(self, key: FleetKey) -> list[Draw]:
         """What each repeat of a fleet may see."""
@@ -132,6 +140,8 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
             found=bad[0].message, needed="With --strict every file readable.", do="Mend them, or drop --strict."
         )
     specs = _parse_rungs(wishes.rungs)
+    for spec in specs:
+        rungs.check_images(spec, cohort.images.shape[1:])
     groups = groups_of(cohort.patients, cohort.contents)
     folds = _test_folds(cohort, groups, wishes)
     _check_parts(cohort, folds)
@@ -147,12 +157,14 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
         )
         for fold in range(len(folds.names))
     )
+    trained_on = np.unique(np.concatenate([pool.rows for pool in pools]))
+    covariates, noted = _plan_covariates(cohort, wishes, specs, trained_on)
     smallest = min(pools, key=lambda pool: pool.n_patients)
     share = _thinnest(cohort.labels[smallest.rows], cohort.patients[smallest.rows]) / smallest.n_patients
     n_classes = len(cohort.classes)
     plan = Plan(
         cohort={"name": cohort.name, "fingerprint": cohort.fingerprint},
-        rungs=tuple(_planned(spec, cohort.images.shape[1:], n_classes) for spec in specs),
+        rungs=tuple(_planned(spec, cohort.images.shape[1:], n_classes, covariates) for spec in specs),
         sizes=default_sizes(smallest.n_patients, share)
         if wishes.sizes is None
         else parse_sizes(wishes.sizes, smallest.n_patients),
@@ -169,8 +181,9 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
         margin=wishes.margin,
         accept=tuple(wishes.accept),
         versions=_versions(),
+        covariates=noted,
     )
-    return PlannedStudy(cohort, plan, record, findings, pools)
+    return PlannedStudy(cohort, plan, record, findings, pools, tuple(specs), covariates)
 
 
 def blocks(first: int, last: int) -> tuple[tuple[int, int], ...]:
@@ -197,13 +210,78 @@ def _parse_rungs(texts: Sequence[str]) -> list[rungs.RungSpec]:
     return specs
 
 
-def _planned(spec: rungs.RungSpec, image_shape: tuple[int, ...], n_classes: int) -> PlannedRung:
+def _plan_covariates(
+    cohort: Cohort, wishes: Wishes, specs: Sequence[rungs.RungSpec], trained_on: Int[np.ndarray, " row"]
+) -> tuple[Covariates | None, dict[str, Any] | None]:
+    """The covariates as numbers, which stay in memory, and how they were read, for the plan."""
+    _check_covariate_wishes(wishes, specs)
+    if not wishes.covariates:
+        return None, None
+    texts = [cohort.column(name) for name in wishes.covariates]
+    readings = [
+        read_column(name, column, cohort.labels, cohort.classes, trained_on)
+        for name, column in zip(wishes.covariates, texts, strict=True)
+    ]
+    use = read_use(wishes.covariate_use)
+    normal_class = find_normal_class(cohort.classes, wishes.normal) if use == "residual" else None
+    values = np.hstack([reading.code(column) for reading, column in zip(readings, texts, strict=True)])
+    noted = {
+        "columns": [reading.to_json() for reading in readings],
+        "use": use,
+        "normal_class": None if normal_class is None else cohort.classes[normal_class],
+    }
+    return Covariates(values, use, normal_class), noted
+
+
+def _check_covariate_wishes(wishes: Wishes, specs: Sequence[rungs.RungSpec]) -> None:
+    """Refuse what would have no effect."""
+    if wishes.covariates is not None and not wishes.covariates:
+        raise OptionError(found="--covariates names no column.", needed="One or more.", do="Name some, or drop it.")
+    names = list(wishes.covariates or ())
+    idle = {"--covariate-use": wishes.covariate_use, "--normal": wishes.normal}
+    for option, given in idle.items():
+        if given is not None and not names:
+            raise OptionError(
+                found=f"{option} {given} without --covariates.",
+                needed="Columns that it is for.",
+                do=f"Add --covariates, or drop {option}.",
+            )
+    if wishes.normal is not None and read_use(wishes.covariate_use) != "residual":
+        raise OptionError(
+            found=f"--normal {wishes.normal}, but covariates as features.",
+            needed="A normal class is for residuals only.",
+            do="Add --covariate-use residual, or drop --normal.",
+        )
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise OptionError(found=f"--covariates names {twice.pop()} twice.", needed="Each once.", do="Drop one.")
+    if wishes.leave_out in names:
+        raise OptionError(
+            found=f"Column '{wishes.leave_out}' is both a covariate and left out in turn.",
+            needed="A covariate whose values in the test part occur in training.",
+            do=f"Drop {wishes.leave_out} from --covariates, or drop --leave-out.",
+        )
+    if names and not any(_takes_covariates(spec) for spec in specs):
+        raise OptionError(
+            found=f"--covariates, but none of the rungs takes them ({', '.join(spec.rung for spec in specs)}).",
+            needed="A conventional rung, as logistic or svm.",
+            do="Add one, or drop --covariates.",
+        )
+
+
+def _takes_covariates(spec: rungs.RungSpec) -> bool:
+    return spec.family == "conventional"
+
+
+def _planned(
+    spec: rungs.RungSpec, image_shape: tuple[int, ...], n_classes: int, covariates: Covariates | None
+) -> PlannedRung:
     return PlannedRung(
         rung=spec.rung,
         kind=spec.kind,
         family=spec.family,
         settings=dict(spec.settings),
         layers=rungs.layers(spec, image_shape, n_classes),
+        has_covariates=covariates is not None and _takes_covariates(spec),
     )
 
 

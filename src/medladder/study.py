@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from . import rungs
 from .cohort import Cohort
-from .cost import expected_seconds
+from .cost import expected_seconds, threads_a_fleet
 from .decision import choose_decision
 from .engine import LocalEngine, WorkerDied
 from .errors import OptionError, StudyError
@@ -39,6 +38,7 @@ def run_study(
     out: str | Path,
     *,
     jobs: int | None = None,
+    device: str = "auto",
     cache: Path | None = None,
     pictures: bool = True,
     progress: Progress = QUIET,
@@ -46,7 +46,8 @@ def run_study(
 ) -> StudyFolder:
     """Run a study into `out`, or go on with the one that stands there.
 
-    `wishes` are the fields of `planning.Wishes`. A trial that fails is recorded with its reason and the study goes on.
+    `wishes` are the fields of `planning.Wishes`; `device` is "cpu", "cuda", or "auto", CUDA where there is any. A trial
+    that fails is recorded with its reason and the study goes on.
 
     Raises
     ------
@@ -59,9 +60,34 @@ def run_study(
     """
     if jobs is not None and jobs < 1:
         raise OptionError(found=f"--jobs {jobs}.", needed="1 or more.", do="Leave it out to use every core.")
-    planned = plan_study(cohort, Wishes.of(**wishes))
+    if device not in ("auto", "cpu"):
+        _check_device(device)
+    wanted = Wishes.of(**wishes)
     folder = StudyFolder(out)
-    _make_room(folder)
+    with LocalEngine(jobs) as engine:  # its workers import while this process plans
+        planned = plan_study(cohort, wanted)
+        _make_room(folder)
+        _go_on(folder, planned, engine, device=device, cache=cache, pictures=pictures, progress=progress)
+    return folder
+
+
+def _check_device(name: str) -> None:
+    from .rungs.training import find_device  # imports torch, which planning does without
+
+    find_device(name)
+
+
+def _go_on(
+    folder: StudyFolder,
+    planned: PlannedStudy,
+    engine: LocalEngine,
+    *,
+    device: str,
+    cache: Path | None,
+    pictures: bool,
+    progress: Progress,
+) -> None:
+    """Run what is missing of a study, as the folder's only writer."""
     with only_writer(folder.path):
         planned, done = _open(folder, planned)
         # The plan first: a folder with a plan can be gone on with, wherever the writing was cut off.
@@ -73,9 +99,8 @@ def run_study(
         folder.log(f"{len(missing)} fleets to run, {len(done)} done before")
         if done:
             progress.say(f"{len(done)} of {len(done) + len(missing)} fleets stand already; going on with the rest.")
-        _run_fleets(folder, planned, missing, jobs=jobs, cache=cache, progress=progress)
+        _run_fleets(folder, planned, missing, engine, device=device, cache=cache, progress=progress)
         folder.log("all fleets done")
-    return folder
 
 
 def _make_room(folder: StudyFolder) -> None:
@@ -134,14 +159,14 @@ def _extended(folder: StudyFolder, before: Plan, now: Plan) -> Plan:
     StudyError
         They do not.
     """
-    fixed = ("cohort", "seed", "image", "split", "folds", "keep_val", "margin", "protocol")
+    fixed = ("cohort", "seed", "image", "split", "folds", "keep_val", "margin", "covariates", "protocol")
     for name in fixed:
         # Through JSON and back, so that tuples and lists do not differ.
         was, wanted = (json.loads(json.dumps(plan.to_json()[name])) for plan in (before, now))
         if was != wanted and not (name == "cohort" and was["fingerprint"] == wanted["fingerprint"]):
             raise StudyError(
                 found=f"{folder.path} holds a study with {_in_words(name, was)}, not {_in_words(name, wanted)}.",
-                needed="The same cohort, seed, image size, split and margin to go on with a study.",
+                needed="The same cohort, seed, image size, split, margin and covariates to go on with a study.",
                 do="Give them as they were, or use another --out.",
             )
     kept: dict[str, tuple[list[Any], list[Any]]] = {
@@ -190,7 +215,17 @@ def _in_words(name: str, value: Any) -> str:
         return f"the cohort '{value['name']}' (fingerprint {value['fingerprint'][:8]})"
     if name == "image":
         return f"images of {'×'.join(map(str, value['shape']))}"
+    if name == "covariates":
+        return _covariates_in_words(value)
     return f"{name.replace('_', ' ')} {value}"
+
+
+def _covariates_in_words(covariates: dict[str, Any] | None) -> str:
+    if covariates is None:
+        return "no covariates"
+    names = ", ".join(column["column"] for column in covariates["columns"])
+    within = f" on '{covariates['normal_class']}'" if covariates["normal_class"] else ""
+    return f"the covariates {names} as {covariates['use']}{within}"
 
 
 def _short(values: Sequence[object]) -> str:
@@ -212,18 +247,20 @@ def _run_fleets(
     folder: StudyFolder,
     planned: PlannedStudy,
     keys: Sequence[FleetKey],
+    engine: LocalEngine,
     *,
-    jobs: int | None,
+    device: str,
     cache: Path | None,
     progress: Progress,
 ) -> None:
     if not keys:
         return
-    specs = {planned_rung.rung: rungs.parse_rung(planned_rung.rung) for planned_rung in planned.plan.rungs}
+    specs = {spec.rung: spec for spec in planned.specs}
     cost = partial(expected_seconds, planned.plan)
     wanted = {key.rung for key in keys}
     seen = [spec for name, spec in specs.items() if name in wanted]
-    views = views_of(planned.cohort, seen, jobs=jobs, cache=cache, progress=progress)
+    seeing = {planned_rung.rung for planned_rung in planned.plan.rungs if planned_rung.has_covariates}
+    views = views_of(planned.cohort, seen, engine, cache=cache, progress=progress)
     tasks = [
         FleetTask(
             key,
@@ -232,15 +269,14 @@ def _run_fleets(
             planned.record.labels,
             tuple(planned.draws(key)),
             planned.test_rows(key.fold),
+            planned.covariates if key.rung in seeing else None,
+            device,
         )
         for key in keys
     ]
-    total = sum(cost(key) for key in keys)
-    with (
-        LocalEngine[FleetTask, list[FittedTrial]](jobs) as engine,
-        progress.follow("Training the ladder", total) as advance,
-    ):
-        for task, result in engine.run(fit_fleet, tasks):
+    threads = threads_a_fleet(planned.plan, engine.jobs)
+    with progress.follow("Training the ladder", sum(cost(key) for key in keys)) as advance:
+        for task, result in engine.run(fit_fleet, tasks, threads=threads):
             _record_fleet(folder, planned, task, result)
             advance(cost(task.key))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # reading a finished study needs neither images nor torch
     from .architecture import Budget
     from .audit import Finding
     from .cohort import Cohort
+    from .cost import Effort
     from .planning import PlannedStudy
 
 _SEVERITY_STYLE = {"stop": "bold red", "warning": "yellow", "note": "dim"}
@@ -79,15 +80,19 @@ def print_verdict(evidence: dict[str, Any], report: str) -> None:
     console.print(f"\nReport: {escape(report)}", soft_wrap=True)
 
 
-def print_plan(planned: PlannedStudy, n_fits: int, seconds: float) -> None:
+def print_plan(planned: PlannedStudy, effort: Effort) -> None:
     """What a study would run and about how long."""
     plan = planned.plan
     console = Console(highlight=False)
     console.print(f"{escape(repr(planned.cohort))}")
     console.print(f"test    {escape(plan.split)}")
     console.print(f"rungs   {escape(', '.join(p.rung for p in plan.rungs))}")
+    if described := plan.describe_covariates():
+        console.print(f"covars  {escape(described)}")
     console.print(f"sizes   {', '.join(map(str, plan.sizes))} training patients, {plan.repeats} repeats each")
-    console.print(f"fits    {n_fits:,}, about {minutes(seconds)} here")
+    threads = "1 thread" if effort.threads == 1 else f"{effort.threads} threads"
+    console.print(f"fits    {effort.fits:,}, about {minutes(effort.expected_seconds)} here")
+    console.print(f"cores   {effort.processes} processes at once, {threads} each")
 
 
 def minutes(seconds: float) -> str:

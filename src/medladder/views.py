@@ -33,8 +33,8 @@ class _Stretch:
 def views_of(
     cohort: Cohort,
     specs: Sequence[rungs.RungSpec],
+    engine: LocalEngine,
     *,
-    jobs: int | None = None,
     cache: Path | None = None,
     progress: Progress = QUIET,
 ) -> dict[str, Path]:
@@ -45,11 +45,15 @@ def views_of(
     """
     views = {}
     for spec in specs:
-        if hasattr(rungs.build(spec), "extract"):
-            key = key_of("features", FEATURES_PROTOCOL, cohort.store.parent.name, spec.kind, spec.settings)
+        rung = rungs.build(spec)
+        if hasattr(rung, "extract"):
+            names = getattr(rung, "features_depend_on", tuple(spec.settings))
+            settings = [(name, spec.settings.get(name)) for name in names]
+            kind = getattr(rung, "features_kind", spec.kind)  # rungs of one kind share the file
+            key = key_of("features", FEATURES_PROTOCOL, cohort.store.parent.name, kind, settings)
 
             def make(entry: Path, spec: rungs.RungSpec = spec) -> None:
-                np.save(entry / "features.npy", _extracted(cohort, spec, jobs, progress))
+                np.save(entry / "features.npy", _extracted(cohort, spec, engine, progress))
 
             views[spec.rung] = cached(cache_root(cache), "features", key, make, _checked)
         else:
@@ -65,7 +69,7 @@ def _checked(entry: Path) -> Path:
 
 
 def _extracted(
-    cohort: Cohort, spec: rungs.RungSpec, jobs: int | None, progress: Progress
+    cohort: Cohort, spec: rungs.RungSpec, engine: LocalEngine, progress: Progress
 ) -> Float[np.ndarray, "image feature"]:
     n_images = len(cohort.labels)
     stretches = [
@@ -73,11 +77,7 @@ def _extracted(
         for first in range(0, n_images, _IMAGES_A_TASK)
     ]
     parts: dict[int, Float[np.ndarray, "image feature"]] = {}
-    few = n_images <= 2 * _IMAGES_A_TASK  # sooner done than a process is started
-    with (
-        LocalEngine[_Stretch, np.ndarray](1 if few else jobs) as engine,
-        progress.follow(f"Features for {spec.rung}", n_images) as advance,
-    ):
+    with progress.follow(f"Features for {spec.rung}", n_images) as advance:
         for stretch, result in engine.run(_extract, stretches):
             if isinstance(result, WorkerDied):
                 raise MedladderError(f"Computing features for {spec.rung}: {result.reason}")

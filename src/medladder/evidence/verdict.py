@@ -124,30 +124,37 @@ def _gains(standing: Standing) -> dict[tuple[str, str], Interval]:
 
 def speak(standing: Standing, pick: Pick) -> tuple[Sentence, ...]:
     """Two or three sentences a clinician understands, then what the last step of data brought."""
-    said = [_of_pick(standing, pick), _of_families(standing), _of_last_step(standing, pick)]
+    said = [_of_pick(standing, pick), _of_families(standing), _of_last_step(standing, pick), _of_transfer(standing)]
     return tuple(sentence for sentence in said if sentence is not None)
 
 
 def _of_pick(standing: Standing, pick: Pick) -> Sentence:
     """What to use, the short answer first: the report shows it as its headline."""
     score = f"AUROC {_span(standing.aurocs[pick.rung])} with {standing.n_train:,} training {standing.unit}s"
-    scope = "" if "transfer" in standing.families.values() else "Among models trained from scratch: "
     if standing.families[pick.rung] == "floor":
         text = f"Nothing here is shown to be better than knowing nothing. {pick.rung} stands, {score}{_limit(pick)}."
-        return Sentence(text, f"{pick.grade}: nothing shown better than {pick.rung}")
-    if len(standing.aurocs) == 1:
-        return Sentence(f"Only {pick.rung} was tried. {score}.", f"{pick.grade}: no other rung")
-    if pick.grade == "shown":
-        text = f"Use {pick.rung}: no other rung is better by {standing.margin:g} AUROC or more. {scope}{score}."
-        return Sentence(text, "shown: simplest rung that none beats by the margin")
-    if pick.grade == "not contradicted":
-        text = f"Use {pick.rung}: nothing here shows that another rung is better. {scope}{score}{_limit(pick)}."
-        return Sentence(text, "not contradicted: simplest rung that none is shown better than")
-    text = (
-        f"These data cannot tell which rung is best. {scope}{pick.rung} is the simplest that none is shown better "
-        f"than, {score}{_limit(pick)}."
-    )
-    return Sentence(text, "cannot tell: more than .10 AUROC may be missed, or a class is thin")
+        rule = f"{pick.grade}: nothing shown better than {pick.rung}"
+    elif len(standing.aurocs) == 1:
+        text, rule = f"Only {pick.rung} was tried. {score}.", f"{pick.grade}: no other rung"
+    elif pick.grade == "shown":
+        text = f"Use {pick.rung}: no other rung is better by {standing.margin:g} AUROC or more. {score}."
+        rule = "shown: simplest rung that none beats by the margin"
+    elif pick.grade == "not contradicted":
+        text = f"Use {pick.rung}: nothing here shows that another rung is better. {score}{_limit(pick)}."
+        rule = "not contradicted: simplest rung that none is shown better than"
+    else:
+        text = (
+            f"These data cannot tell which rung is best. {pick.rung} is the simplest that none is shown better "
+            f"than, {score}{_limit(pick)}."
+        )
+        rule = "cannot tell: more than .10 AUROC may be missed, or a class is thin"
+    if not _has_transfer(standing):
+        text = f"Among models trained from scratch, {text[0].lower()}{text[1:]}"
+    return Sentence(text, rule)
+
+
+def _has_transfer(standing: Standing) -> bool:
+    return any(standing.families[rung] == "transfer" for rung in standing.aurocs)
 
 
 def _limit(pick: Pick) -> str:
@@ -188,6 +195,18 @@ def _of_last_step(standing: Standing, pick: Pick) -> Sentence | None:
     if step.high < 0:
         return Sentence(f"{between}: it did not gain.", "last step: loss shown")
     return Sentence(f"{between}: whether it was still gaining is not shown.", "last step: no change shown")
+
+
+def _of_transfer(standing: Standing) -> Sentence | None:
+    """What a rung that was not tried might have changed: Doerrich et al. 2025, doi:10.1038/s41598-025-92156-9."""
+    if _has_transfer(standing):
+        return None
+    text = (
+        "No pretrained backbone was compared. On small sets of medical images a frozen one with a linear head has "
+        "matched or beaten networks trained from scratch, so it might change which rung to use and how many "
+        f"{standing.unit}s deep learning needs; add --rung pretrained:backbone=PATH to see."
+    )
+    return Sentence(text, "no transfer rung was scored")
 
 
 def _span(interval: Interval) -> str:

@@ -19,6 +19,8 @@ class PlannedRung:
     family: str
     settings: dict[str, Any]
     layers: list[int] | None
+    has_covariates: bool = False
+    """It sees the plan's covariates beside the image."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Plan:
     margin: float
     accept: tuple[str, ...]
     versions: dict[str, str]
+    covariates: dict[str, Any] | None = None
     extensions: tuple[dict[str, Any], ...] = ()
     protocol: int = field(default=PROTOCOL)
 
@@ -73,6 +76,21 @@ class Plan:
                 for fold in range(len(self.folds)):
                     for first, last in self.repeat_blocks:
                         yield FleetKey(planned.rung, n_train, fold, first, last)
+
+    def describe_covariates(self) -> str | None:
+        """Say which covariates there are, how they are used, and which rungs see them; None where there are none."""
+        if self.covariates is None:
+            return None
+        columns = ", ".join(_describe_column(**column) for column in self.covariates["columns"])
+        normal_class = self.covariates["normal_class"]
+        use = (
+            "as features beside the image’s"
+            if normal_class is None
+            else f"regressed out of every feature or pixel in the class “{normal_class}” of the training subset"
+        )
+        seeing = ", ".join(planned.rung for planned in self.rungs if planned.has_covariates)
+        without = ", ".join(planned.rung for planned in self.rungs if not planned.has_covariates)
+        return f"{columns}: {use}, for {seeing}." + (f" Without covariates: {without}." if without else "")
 
     def to_json(self) -> dict[str, Any]:
         """The plan as it stands in plan.json."""
@@ -87,3 +105,7 @@ class Plan:
         for name in ("sizes", "folds", "accept", "extensions"):
             known[name] = tuple(data[name])
         return cls(**known)
+
+
+def _describe_column(column: str, read_as: str, columns: int) -> str:
+    return column if read_as == "number" else f"{column} ({columns + 1} kinds)"

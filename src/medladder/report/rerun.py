@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from ..record.plan import Plan, PlannedRung
 
@@ -20,6 +21,7 @@ def _write_command(plan: Plan, repeats: int) -> str:
     words += ["--image-size", _write_size(plan.image["shape"])]
     words += ["--seed", str(plan.seed), "--margin", f"{plan.margin:g}"]
     words += ["--leave-out", plan.leave_out] if plan.leave_out else []
+    words += _name_covariates(plan.covariates) if plan.covariates else []
     words += ["--keep-val"] if plan.keep_val else []
     words += ["--test", "OTHER_COHORT"] if plan.tested_on else []
     for kind in plan.accept:
@@ -32,6 +34,12 @@ def _name_rungs(rungs: tuple[PlannedRung, ...]) -> list[str]:
     if not any(":" in planned.rung for planned in rungs):
         return ["--rungs", ",".join(planned.rung for planned in rungs)]
     return [word for planned in rungs for word in ("--rung", planned.rung)]
+
+
+def _name_covariates(covariates: dict[str, Any]) -> list[str]:
+    names = ",".join(column["column"] for column in covariates["columns"])
+    within = ["--normal", covariates["normal_class"]] if covariates["normal_class"] else []
+    return ["--covariates", names, "--covariate-use", covariates["use"], *within]
 
 
 def _write_size(shape: list[int]) -> str:

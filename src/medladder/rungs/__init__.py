@@ -8,13 +8,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from medladder.architecture import node_counts, parse_widths
+from medladder.backbones import BackboneFile, find_backbone
 from medladder.errors import OptionError, unknown_name
 
 if TYPE_CHECKING:
@@ -44,22 +47,30 @@ class RungSpec:
     kind: str
     family: Family
     settings: Mapping[str, Any]
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Where the files that settings name lie on this machine; only their identity, in settings, is written."""
 
 
 LADDER = (
-    Rung("prior", "floor", "class frequencies", "medladder.rungs.classical:PriorClassifier"),
+    Rung("prior", "floor", "class frequencies", "medladder.rungs.prior:PriorClassifier"),
     Rung(
         "logistic",
         "conventional",
         "logistic regression on the unrolled image",
-        "medladder.rungs.classical:LogisticClassifier",
+        "medladder.rungs.logistic:LogisticClassifier",
         is_network=True,
     ),
     Rung(
         "svm",
         "conventional",
         "support vectors on hand-crafted features",
-        "medladder.rungs.classical:SupportVectorClassifier",
+        "medladder.rungs.support_vectors:SupportVectorClassifier",
+    ),
+    Rung(
+        "forest", "conventional", "many random trees on hand-crafted features", "medladder.rungs.trees:ForestClassifier"
+    ),
+    Rung(
+        "boosting", "conventional", "boosted trees on hand-crafted features", "medladder.rungs.trees:BoostingClassifier"
     ),
     Rung(
         "nn",
@@ -74,6 +85,18 @@ LADDER = (
         "a deep network on the unrolled image, its layers narrowing toward the output",
         "medladder.rungs.networks:DeepNetworkClassifier",
         is_network=True,
+    ),
+    Rung(
+        "cnn",
+        "deep",
+        "a convolutional network on pictures and volumes",
+        "medladder.rungs.convolution:ConvolutionalNetworkClassifier",
+    ),
+    Rung(
+        "pretrained",
+        "transfer",
+        "a frozen backbone on the user's disk and a logistic head",
+        "medladder.rungs.pretrained:PretrainedClassifier",
     ),
 )
 """From low to high."""
@@ -97,7 +120,7 @@ def parse_rung(text: str) -> RungSpec:
     if not colon:
         return RungSpec(rung.name, rung.name, rung.family, {})
     takes = settings_of(rung)
-    given = _split_settings(text, rest)
+    given = _split_settings(text, rest, [name for name in takes if _names_file(takes[name])])
     for name in given:
         if not takes:
             raise OptionError(found=f"Rung '{text}'.", needed=f"{kind} takes no settings.", do=f"Write {kind}.")
@@ -106,14 +129,30 @@ def parse_rung(text: str) -> RungSpec:
     settings = {name: _read(name, given[name], takes[name]) for name in takes if name in given}
     _refuse_idle(text, settings)
     written = ",".join(f"{name}={_write(value)}" for name, value in settings.items())
-    spec = RungSpec(f"{rung.name}:{written}", rung.name, rung.family, settings)
+    files = {name: str(value.path) for name, value in settings.items() if isinstance(value, BackboneFile)}
+    settings |= {name: settings[name].identity for name in files}
+    spec = RungSpec(f"{rung.name}:{written}", rung.name, rung.family, settings, files)
     _refuse_bad(spec)
     return spec
 
 
-def build(spec: RungSpec) -> BaseEstimator:
-    """Make the classifier, not yet fitted."""
-    return _load(_rung(spec.kind))(**spec.settings)
+def build(spec: RungSpec, device: str = "cpu") -> BaseEstimator:
+    """Make the classifier, not yet fitted; `device` is where it trains, for those that can train on more than one."""
+    rung: BaseEstimator = _load(_rung(spec.kind))(**{**spec.settings, **spec.files})
+    return rung.set_params(device=device) if hasattr(rung, "device") else rung
+
+
+def check_images(spec: RungSpec, image_shape: Sequence[int]) -> None:
+    """Let a rung refuse images of this shape before anything is trained.
+
+    Raises
+    ------
+    OptionError
+        The rung has nothing to see them with.
+    """
+    rung = build(spec)
+    if hasattr(rung, "check_images"):
+        rung.check_images(image_shape)
 
 
 def layers(spec: RungSpec, image_shape: Sequence[int], n_classes: int) -> list[int] | None:
@@ -136,10 +175,10 @@ def layers(spec: RungSpec, image_shape: Sequence[int], n_classes: int) -> list[i
 
 
 def settings_of(rung: Rung) -> dict[str, Any]:
-    """The settings a rung takes and the type of each: its class's parameters, less the seed."""
+    """The settings a rung takes and the type of each: its class's parameters, less the seed and the device."""
     parameters = inspect.signature(_load(rung)).parameters
     hints = typing.get_type_hints(_load(rung).__init__)
-    return {name: hints[name] for name in parameters if name != "random_state"}
+    return {name: hints[name] for name in parameters if name not in ("random_state", "device")}
 
 
 def _rung(name: str) -> Rung:
@@ -154,9 +193,15 @@ def _load(rung: Rung) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _split_settings(text: str, rest: str) -> dict[str, str]:
+def _names_file(hint: Any) -> bool:
+    return Path in typing.get_args(hint)
+
+
+def _split_settings(text: str, rest: str, of_files: Sequence[str]) -> dict[str, str]:
+    """Names and values as they were written; a comma in a path ends it only where `name=` follows."""
     given: dict[str, str] = {}
-    for item in rest.split(","):
+    has_path = any(re.match(rf"\s*{name}\s*=", item) for name in of_files for item in rest.split(","))
+    for item in re.split(r",(?=\s*\w+\s*=)" if has_path else ",", rest):
         name, _, value = (part.strip() for part in item.partition("="))
         if not name or not value:
             raise OptionError(
@@ -172,13 +217,15 @@ def _split_settings(text: str, rest: str) -> dict[str, str]:
 
 def _read(name: str, text: str, hint: Any) -> Any:
     """Read a value as the first of the setting's types that takes it; the strictest is tried first."""
-    hints = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    hints = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
     origins = [typing.get_origin(one) or one for one in hints]
     if Literal in origins:
         names = typing.get_args(hints[origins.index(Literal)])
         if text not in names:
             raise unknown_name(name, text, names)
         return text
+    if Path in origins:
+        return find_backbone(text)
     if Sequence in origins or tuple in origins:
         return parse_widths(text)
     if bool in origins and text in ("true", "false"):
@@ -203,6 +250,8 @@ def _number(text: str, kind: type[int] | type[float]) -> float | None:
 def _write(value: Any) -> str:
     if isinstance(value, tuple):
         return "-".join(map(str, value))
+    if isinstance(value, BackboneFile):
+        return value.identity
     return str(value).removesuffix(".0").lower() if isinstance(value, bool | float) else str(value)
 
 

@@ -17,7 +17,6 @@ HoldOut = Callable[[Rows, Rows], Num[np.ndarray, "candidate held output"]]
 """Fit every candidate on the first rows and predict the second."""
 
 _LEAST_PROBABILITY = 1e-6  # what then happened never costs more than the log of this
-_DEFAULT_SLOPE = 2.0
 
 
 def predict_out_of_part(
@@ -32,13 +31,17 @@ def predict_out_of_part(
     return predicted
 
 
+def held_out_loss(proba: Float[np.ndarray, "row class_"], codes: Int[np.ndarray, " row"]) -> float:
+    """Mean log loss over the rows that were held out; infinite without any."""
+    held = ~np.isnan(proba[:, 0])
+    if not held.any():
+        return float("inf")
+    return float(-np.log(np.maximum(proba[held, codes[held]], _LEAST_PROBABILITY)).mean())
+
+
 def least_loss(proba: Float[np.ndarray, "candidate row class_"], codes: Int[np.ndarray, " row"]) -> int:
     """Position of the candidate with the lowest log loss over the rows held out; the first of equals."""
-    held = ~np.isnan(proba[0, :, 0])
-    if not held.any():
-        return 0
-    happened = proba[:, held, codes[held]]
-    return int(np.log(np.maximum(happened, _LEAST_PROBABILITY)).mean(axis=1).argmax())
+    return int(np.argmin([held_out_loss(one, codes) for one in proba]))
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,11 @@ def fit_calibration(
     score: Float[np.ndarray, "row output"],
     codes: Int[np.ndarray, " row"],
     shares: Float[np.ndarray, " class_"],
+    slope: float,
 ) -> Calibration:
     """Fit slope and bias to the rows whose score is not NaN, held by a prior of unit deviation to a default.
 
-    The default, and all there is without such rows, is a slope of 2 and the log of the class shares: machines
+    The default, and all there is without such rows, is the slope given and the log of the class shares: machines
     that weigh classes alike score the evidence of an image, to which the prevalence is added. The prior does for few
     rows what Platt's smoothed targets do, and a slope never points backwards.
 
@@ -71,15 +75,15 @@ def fit_calibration(
     ------
     Platt 1999, «Probabilistic outputs for support vector machines», Advances in Large Margin Classifiers.
     """
-    start = np.concatenate([[np.log(_DEFAULT_SLOPE)], np.log(shares)])
+    start = np.concatenate([[np.log(slope)], np.log(shares)])
     known = ~np.isnan(score[:, 0])
     evidence, happened = _by_class(score[known]), np.eye(len(shares))[codes[known]]
 
     def loss(theta: Float[np.ndarray, " parameter"]) -> tuple[float, Float[np.ndarray, " parameter"]]:
-        slope, away = np.exp(theta[0]), theta - start
-        log_proba = log_softmax(slope * evidence + theta[1:], axis=1)
+        steep, away = np.exp(theta[0]), theta - start
+        log_proba = log_softmax(steep * evidence + theta[1:], axis=1)
         excess = np.exp(log_proba) - happened
-        gradient = np.concatenate([[slope * (excess * evidence).sum()], excess.sum(axis=0)]) + away
+        gradient = np.concatenate([[steep * (excess * evidence).sum()], excess.sum(axis=0)]) + away
         return float(-(log_proba * happened).sum() + away @ away / 2), gradient
 
     theta = minimize(loss, start, jac=True, method="L-BFGS-B").x
@@ -91,13 +95,14 @@ def calibrate_out_of_part(
     codes: Int[np.ndarray, " row"],
     fold: Int[np.ndarray, " row"],
     shares: Float[np.ndarray, " class_"],
+    slope: float,
 ) -> Float[np.ndarray, "row class_"]:
     """Calibrate each part's scores by those of the other parts; a lone part, for choosing only, by its own."""
     proba = np.full((len(codes), len(shares)), np.nan)
     for part in range(parts_of(fold)):
         held = fold == part
         seen = held if parts_of(fold) == 1 else ~held
-        proba[held] = fit_calibration(score[seen], codes[seen], shares).proba(score[held])
+        proba[held] = fit_calibration(score[seen], codes[seen], shares, slope).proba(score[held])
     return proba
 
 

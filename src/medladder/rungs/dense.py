@@ -3,7 +3,8 @@
 Parameters stand in one tensor, a row a network. What is computed for one network is the same to the last bit,
 whatever networks stand beside it (on one thread; more threads cut the work by its size): every matrix product is a
 call of its own, for one batched call would choose its kernel by the number of networks, and is no faster here; and
-every matrix begins at a place aligned alike.
+every matrix begins at a place aligned alike. On a GPU one batched call does the work of all, and a network is the
+same alone or among others up to rounding.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ def _products(
     out: Float32[Tensor, "network row column"] | None = None,
 ) -> Float32[Tensor, "network row column"]:
     """Multiply network by network; the module's docstring says why not in one call."""
+    if left.is_cuda:
+        return torch.bmm(left, right, out=out)
     if out is None:
         out = torch.empty((*left.shape[:2], right.shape[2]))
     for a, b, product in zip(left, right, out, strict=True):

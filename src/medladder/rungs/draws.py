@@ -62,6 +62,17 @@ def may_learn(fold: Int[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
     return fold == -1 if parts_of(fold) == 1 else np.ones(len(fold), dtype=bool)
 
 
+def evenly(rows: Int[np.ndarray, " row"], most: int) -> Int[np.ndarray, " some"]:
+    """Take at most so many rows, evenly from first to last.
+
+    Example
+    -------
+    >>> evenly(np.arange(10), 4)
+    array([0, 2, 5, 7])
+    """
+    return rows if len(rows) <= most else rows[np.arange(most) * len(rows) // most]
+
+
 def draw_by_row(labels: Shaped[np.ndarray, " row"], seed: int, parts: int = 5) -> Draw:
     """Draw for a lone `fit(X, y)`: every row, held out in parts stratified by class.
 

@@ -6,6 +6,7 @@ described once, before it is split.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -19,10 +20,10 @@ from medladder.rungs.draws import in_unit_range
 
 Description = dict[str, Float[np.ndarray, "value"]]
 
-# Smaller images are padded with their own border: texture at radius 2 and a 4-cell grid need this much.
 FEATURES_PROTOCOL = 1
 """Raised whenever a feature changes, so that cached ones are computed again."""
 
+# Smaller images are padded with their own border: texture at radius 2 and a 4-cell grid need this much.
 _LEAST_SIDE = 8
 _QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _CHANNEL_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -32,7 +33,6 @@ _HOG_ORIENTATIONS = 9
 _GREY_LEVELS = 16
 _BLOCKS = 8
 _VOLUME_BLOCKS = 4
-_TEXTURE = ("contrast", "dissimilarity", "homogeneity", "ASM", "correlation", "entropy")
 
 
 class HandCraftedFeatures(TransformerMixin, BaseEstimator):
@@ -196,15 +196,42 @@ def binary_patterns(grey: Float[np.ndarray, "row column"]) -> Float[np.ndarray, 
     ------
     Ojala et al. 2002, doi:10.1109/TPAMI.2002.1017623.
     """
-    from skimage.feature import local_binary_pattern
-
     # Patterns compare neighbours only, so integers over the image's own range lose nothing but rounding noise.
-    ranked = _stretch(grey, float(grey.min()), float(grey.max()), 2**16)
+    ranked = _stretch(grey, float(grey.min()), float(grey.max()), 2**16).astype(np.float64)
     shares = []
     for radius, points in ((1, 8), (2, 16)):
-        codes = local_binary_pattern(ranked, points, radius, method="uniform").astype(int)
+        codes = _patterns(ranked, radius, points)
         shares.append(np.bincount(codes.ravel(), minlength=points + 2) / codes.size)
     return np.concatenate(shares).astype(np.float32)
+
+
+def _patterns(ranked: Float[np.ndarray, "row column"], radius: int, points: int) -> Num[np.ndarray, "row column"]:
+    """What scikit-image's `local_binary_pattern(..., method="uniform")` gives, to the bit, in half the time.
+
+    Neighbours lie between pixels; outside the image is 0. In a flat region rounding decides which is brighter, so the
+    order of operations is scikit-image's too.
+    """
+    height, width = ranked.shape
+    framed = np.pad(ranked, radius)
+    is_brighter = np.empty((points, height, width), np.uint8)
+    angles = 2 * np.pi * np.arange(points) / points
+    for point, (down, right) in enumerate(np.round([-radius * np.sin(angles), radius * np.cos(angles)], 5).T):
+        top, left = radius + math.floor(down), radius + math.floor(right)
+        seen = framed[top : top + height + 1]
+        if right % 1:
+            share = np.arange(width) + right
+            share -= np.floor(share)
+            seen = (1 - share) * seen[:, left : left + width] + share * seen[:, left + 1 : left + 1 + width]
+        else:
+            seen = seen[:, left : left + width]
+        if down % 1:
+            share = (np.arange(height) + down)[:, None]
+            share -= np.floor(share)
+            seen = (1 - share) * seen[:-1] + share * seen[1:]
+        np.greater_equal(seen[:height], ranked, out=is_brighter[point].view(bool))
+    count = is_brighter.sum(axis=0, dtype=np.uint8)
+    n_changes = (is_brighter[1:] ^ is_brighter[:-1]).sum(axis=0, dtype=np.uint8)
+    return np.where(n_changes <= 2, count, points + 1)
 
 
 def co_occurrence(grey: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "value"]:
@@ -217,14 +244,31 @@ def co_occurrence(grey: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "v
     ------
     Haralick et al. 1973, doi:10.1109/TSMC.1973.4309314.
     """
-    from skimage.feature import graycomatrix, graycoprops
+    from skimage.feature import graycomatrix
 
     low, high = np.quantile(grey, (0.01, 0.99))
     levels = _stretch(grey, float(low), float(high), _GREY_LEVELS)
     angles = np.arange(4) * np.pi / 4
     pairs = graycomatrix(levels, (1, 2), angles, _GREY_LEVELS, symmetric=True, normed=True)
-    values = np.stack([graycoprops(pairs, name) for name in _TEXTURE])
+    values = _texture_of(pairs)
     return np.concatenate([values.mean(axis=-1).ravel(), np.ptp(values, axis=-1).ravel()]).astype(np.float32)
+
+
+def _texture_of(pairs: Float[np.ndarray, "level level distance angle"]) -> Float[np.ndarray, "property distance angle"]:
+    """What scikit-image's `graycoprops` gives for the properties in turn, of which it makes six passes."""
+    shares = pairs.reshape(_GREY_LEVELS**2, -1)
+    one, other = np.indices((_GREY_LEVELS, _GREY_LEVELS)).reshape(2, -1)
+    apart = one - other
+    weights = np.stack([apart**2, np.abs(apart), 1 / (1 + apart**2), one, one**2, one * other]).astype(np.float64)
+    contrast, dissimilarity, homogeneity, mean, square, product = weights @ shares
+    # The matrix is symmetric, so both grey levels of a pair have the same mean and variance.
+    variance = square - mean**2
+    is_flat = variance < 1e-15
+    correlation = np.where(is_flat, 1.0, (product - mean**2) / np.where(is_flat, 1.0, variance))
+    squares = (shares**2).sum(axis=0)
+    entropy = -(shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))).sum(axis=0)
+    rows = [contrast, dissimilarity, homogeneity, squares, correlation, entropy]
+    return np.stack(rows).reshape(len(rows), *pairs.shape[2:])
 
 
 def _channel_statistics(pixels: Float[np.ndarray, "*space channel"]) -> Float[np.ndarray, "value"]:

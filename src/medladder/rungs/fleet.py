@@ -39,6 +39,7 @@ from medladder.rungs.training import (
     Kept,
     Member,
     Pace,
+    find_device,
     held_out_losses,
     members_of,
     one_cycle,
@@ -59,13 +60,25 @@ STEPS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
+class Network:
+    """One trained network, layer by layer."""
+
+    weights: tuple[Float32[np.ndarray, "before after"], ...]
+    biases: tuple[Float64[np.ndarray, " after"], ...]
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases."""
+        return sum(array.size for array in (*self.weights, *self.biases))
+
+
+@dataclass(frozen=True)
 class Ensemble:
     """The trained networks of one draw. They take images as `unrolled` gives them."""
 
     activation: ActivationName
     is_standardised: bool
-    weights: tuple[Float32[np.ndarray, "member before after"], ...]
-    biases: tuple[Float64[np.ndarray, "member after"], ...]
+    members: tuple[Network, ...]
     epochs: tuple[float, ...]
     """Passes over the rows after which each member was kept."""
     basis: str = "pixels"
@@ -96,7 +109,7 @@ def train_fleet(
         [sample.draw for sample in samples],
         is_standardised=recipe.standardise,
         shift=recipe.shift,
-        device=torch.device(device),
+        device=find_device(device),
     )
     groups: dict[tuple[Pace, tuple[int, ...]], list[int]] = defaultdict(list)
     views = [inputs_of(pixels, sample.draw, recipe.basis) for sample in samples]
@@ -106,7 +119,9 @@ def train_fleet(
     ensembles: dict[int, Ensemble] = {}
     for (steps, nodes), indices in groups.items():
         crew = [
-            Seat(member, views[index]) for index in indices for member in members_of(samples[index], recipe.members)
+            Seat(member, views[index])
+            for index in indices
+            for member in members_of(samples[index], recipe.members, pixels.device)
         ]
         at_once = max(1, FLEET_BYTES // training_bytes(nodes, steps.batch))
         trained = [
@@ -124,15 +139,18 @@ def predict(
     ensemble: Ensemble, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
 ) -> Float64[np.ndarray, "image class_"]:
     """Mean probability over the members (all unless named), in float64: rows do not hang on their neighbours."""
-    members = range(len(ensemble.epochs)) if members is None else members
-    proba = np.zeros((len(images), ensemble.weights[-1].shape[-1]))
-    for member in members:
-        layers = _member(ensemble, member)
+    asked = ensemble.members if members is None else [ensemble.members[member] for member in members]
+    proba = np.zeros((len(images), ensemble.members[0].biases[-1].size))
+    for network in asked:
+        layers = [
+            (torch.from_numpy(matrix).double(), torch.from_numpy(bias))
+            for matrix, bias in zip(network.weights, network.biases, strict=True)
+        ]
         for start in range(0, len(images), ROWS_AT_ONCE):
             block = slice(start, start + ROWS_AT_ONCE)
             pixels = torch.from_numpy(unrolled(images[block], ensemble.is_standardised).astype(np.float64))
             vote = probabilities(logits_of_one(layers, pixels, ensemble.activation))
-            proba[block] += vote.numpy() / len(members)
+            proba[block] += vote.numpy() / len(asked)
     return np.hstack([1 - proba, proba]) if proba.shape[1] == 1 else proba
 
 
@@ -152,6 +170,8 @@ class _Trained:
 
 def _train(crew: Sequence[Seat], nodes: tuple[int, ...], steps: Pace, recipe: Recipe) -> list[_Trained]:
     device = crew[0].inputs.device
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32: three more digits than bfloat16, and as good as its speed
     parameters = torch.from_numpy(np.stack([_start(seat, nodes, recipe.activation) for seat in crew])).to(device)
     parameters.grad = torch.zeros_like(parameters)
     layers, gradients = see_layers(parameters, nodes), see_layers(parameters.grad, nodes)
@@ -228,25 +248,21 @@ def _ensemble(
     activation: ActivationName,
     is_standardised: bool,
 ) -> Ensemble:
-    """Fold the normalisation into the first layer, so that the networks take images as they are."""
-    layers = see_layers(torch.from_numpy(np.stack([one.parameters for one in trained])), nodes)
-    weights = [matrix.numpy().copy() for matrix, _ in layers]
-    biases = [bias.numpy()[:, 0].astype(np.float64) for _, bias in layers]
-    weights[0] = inputs.to_pixels(weights[0])
-    weights[0] /= inputs.scale[:, None]
-    biases[0] -= np.stack([inputs.centre @ matrix for matrix in weights[0]])
     return Ensemble(
         activation,
         is_standardised,
-        tuple(weights),
-        tuple(biases),
+        tuple(_network(inputs, one.parameters, nodes) for one in trained),
         tuple(one.epochs for one in trained),
         basis="span" if inputs.n_inputs != len(inputs.centre) else "pixels",
     )
 
 
-def _member(ensemble: Ensemble, member: int) -> list[tuple[Float64[Tensor, "before after"], Float64[Tensor, " after"]]]:
-    return [
-        (torch.from_numpy(matrix[member]).double(), torch.from_numpy(bias[member]))
-        for matrix, bias in zip(ensemble.weights, ensemble.biases, strict=True)
-    ]
+def _network(inputs: Inputs, row: Float32[np.ndarray, " parameter"], nodes: tuple[int, ...]) -> Network:
+    """Fold the normalisation into the first layer, in place, so that the network takes images as they are."""
+    layers = see_layers(torch.from_numpy(row[None]), nodes)
+    weights = [matrix[0].numpy() for matrix, _ in layers]
+    biases = [bias[0, 0].double().numpy() for _, bias in layers]
+    weights[0] = inputs.to_pixels(weights[0])
+    weights[0] /= inputs.scale[:, None]
+    biases[0] -= inputs.centre @ weights[0]
+    return Network(tuple(weights), tuple(biases))

@@ -1,11 +1,12 @@
-"""Networks on the unrolled image: `nn` with one hidden layer, `dnn` with as many as asked for.
+"""What every network rung shares, and the rungs on the unrolled image: `nn` with one hidden layer, `dnn` with more.
 
-Both are ensembles. Each member holds out another part of the rows, keeps the weights that did best there, and so
+All are ensembles. Each member holds out another part of the rows, keeps the weights that did best there, and so
 gives out-of-part probabilities for free; the answer is the members' mean probability.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -19,51 +20,38 @@ from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from medladder.architecture import parse_widths, tapered_widths
+from medladder.architecture import BYTES_PER_NUMBER, count_parameters, node_counts, parse_widths, tapered_widths
 from medladder.errors import FitError, InputError
 from medladder.rungs.draws import Draw, Sample, draw_by_row, may_learn, parts_of
-from medladder.rungs.recipe import ActivationName, BasisName, Recipe
+from medladder.rungs.recipe import ActivationName, BasisName, DeviceName, Recipe
+
+ROWS_AT_ONCE = 512
+"""Images read from their file together when they are asked about: those of a whole part may not fit in memory."""
 
 
-class DenseClassifier(ClassifierMixin, BaseEstimator):
-    """What `nn` and `dnn` share: all but the widths of their hidden layers."""
+class NetworkClassifier(ClassifierMixin, BaseEstimator):
+    """An ensemble of networks: all but how they are built, trained and asked."""
 
-    def __init__(
-        self,
-        *,
-        activation: ActivationName,
-        dropout: float,
-        weight_decay: float,
-        shift: float,
-        standardise: bool,
-        class_weight: Mapping[Any, float] | str | None,
-        members: int,
-        epochs: int | None,
-        batch_size: int | None,
-        learning_rate: float,
-        basis: BasisName,
-        random_state: int | np.random.RandomState | None,
-    ) -> None:
-        self.activation = activation
-        self.dropout = dropout
-        self.weight_decay = weight_decay
-        self.shift = shift
-        self.standardise = standardise
-        self.class_weight = class_weight
-        self.members = members
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.basis = basis
-        self.random_state = random_state
-
-    def check_settings(self) -> None:
-        """Raise an `OptionError` for a setting out of range, as `fit` would."""
-        self._recipe()
+    class_weight: Mapping[Any, float] | str | None
+    members: int
+    random_state: int | np.random.RandomState | None
 
     @abstractmethod
-    def hidden_widths(self) -> tuple[int, ...]:
-        """Node counts of the hidden layers, from input to output."""
+    def check_settings(self) -> None:
+        """Raise an `OptionError` for a setting out of range, as `fit` would."""
+
+    @abstractmethod
+    def _train_ensembles(self, images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample]) -> Sequence[Any]:
+        """Train the members of every sample: one ensemble, with its `members` and `epochs`, a sample."""
+
+    @abstractmethod
+    def _ask(
+        self, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
+    ) -> Float[np.ndarray, "image class_"]:
+        """Mean probability over the members, all unless named."""
+
+    def _chosen(self) -> dict[str, Any]:
+        return {"epochs": list(self.ensemble_.epochs)}
 
     def fit(self, X: ArrayLike, y: ArrayLike, draw: Draw | None = None) -> Self:
         """Train a fleet of one.
@@ -98,10 +86,8 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: ArrayLike) -> Float[np.ndarray, "image class_"]:
         """Mean probability over the members, a column a class in the order of `classes_`."""
-        from medladder.rungs.fleet import predict
-
         check_is_fitted(self)
-        return predict(self.ensemble_, validate_data(self, _unrolled(X), reset=False))
+        return self._ask(validate_data(self, _unrolled(X), reset=False))
 
     def predict(self, X: ArrayLike) -> Shaped[np.ndarray, " image"]:
         """The likeliest class."""
@@ -113,34 +99,112 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
     ) -> tuple[Shaped[np.ndarray, "image ..."], Shaped[np.ndarray, " image"]]:
         flat, labels = validate_data(self, _unrolled(X), y)
         check_classification_targets(labels)
-        return X if _are_images(X) else flat, labels
+        return X if are_images(X) else flat, labels
 
     def _train(
         self,
-        fitted: Sequence[DenseClassifier],
+        fitted: Sequence[NetworkClassifier],
         images: Shaped[np.ndarray, "image ..."],
         labels: Shaped[np.ndarray, " image"],
         draws: Sequence[Draw],
     ) -> list[InputError | None]:
         """Fill the estimators, one a draw; where a draw cannot be learned from, say why instead."""
-        from medladder.rungs.fleet import train_fleet
-
         problems = [_problem(labels[draw.rows], draw) for draw in draws]
         able = [(one, draw) for one, draw, why in zip(fitted, draws, problems, strict=True) if why is None]
         samples = [self._sample(labels[draw.rows], draw) for _, draw in able]
-        ensembles = train_fleet(images, samples, self._recipe())
+        ensembles = self._train_ensembles(images, samples)
         for (one, draw), ensemble in zip(able, ensembles, strict=True):
             one.classes_ = np.unique(labels[draw.rows])
             one.ensemble_ = ensemble
             one.out_of_part_proba_ = one._out_of_part(images, draw)
-            one.n_parameters_ = sum(array.size for array in (*ensemble.weights, *ensemble.biases))
-            one.chosen_ = {"epochs": list(ensemble.epochs), "basis": ensemble.basis}
+            one.n_parameters_ = sum(network.n_parameters for network in ensemble.members)
+            one.chosen_ = one._chosen()
         return problems
 
     def _sample(self, labels: Shaped[np.ndarray, " row"], draw: Draw) -> Sample:
         classes, codes = np.unique(labels, return_inverse=True)
         weights = compute_class_weight(self.class_weight, classes=classes, y=labels)
         return Sample(draw, codes, weights / weights[codes].mean())
+
+    def _out_of_part(self, images: Shaped[np.ndarray, "image ..."], draw: Draw) -> Float[np.ndarray, "row class_"]:
+        """Probabilities of each row from the members that held it out; a lone member leaves several parts alone."""
+        proba, parts = np.full((len(draw.rows), len(self.classes_)), np.nan), parts_of(draw.fold)
+        if self.members == 1 and parts > 1:
+            return proba
+        for part in range(min(parts, self.members)):
+            held = np.flatnonzero(draw.fold == part)
+            for start in range(0, len(held), ROWS_AT_ONCE):
+                some = held[start : start + ROWS_AT_ONCE]
+                proba[some] = self._ask(images[draw.rows[some]], range(part, self.members, parts))
+        return proba
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class DenseClassifier(NetworkClassifier):
+    """What `nn` and `dnn` share: all but the widths of their hidden layers."""
+
+    def __init__(
+        self,
+        *,
+        activation: ActivationName,
+        dropout: float,
+        weight_decay: float,
+        shift: float,
+        standardise: bool,
+        class_weight: Mapping[Any, float] | str | None,
+        members: int,
+        epochs: int | None,
+        batch_size: int | None,
+        learning_rate: float,
+        basis: BasisName,
+        device: DeviceName,
+        random_state: int | np.random.RandomState | None,
+    ) -> None:
+        self.activation = activation
+        self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.shift = shift
+        self.standardise = standardise
+        self.class_weight = class_weight
+        self.members = members
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.basis = basis
+        self.device = device
+        self.random_state = random_state
+
+    def check_settings(self) -> None:
+        """Raise an `OptionError` for a setting out of range, as `fit` would."""
+        self._recipe()
+
+    def model_bytes(self, image_shape: Sequence[int], n_classes: int) -> int:
+        """Bytes of a fitted model, all members together."""
+        nodes = node_counts(math.prod(image_shape), self.hidden_widths(), n_classes)
+        return BYTES_PER_NUMBER * self.members * count_parameters(nodes)
+
+    @abstractmethod
+    def hidden_widths(self) -> tuple[int, ...]:
+        """Node counts of the hidden layers, from input to output."""
+
+    def _train_ensembles(self, images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample]) -> Sequence[Any]:
+        from medladder.rungs.fleet import train_fleet
+
+        return train_fleet(images, samples, self._recipe())
+
+    def _ask(
+        self, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
+    ) -> Float[np.ndarray, "image class_"]:
+        from medladder.rungs.fleet import predict
+
+        return predict(self.ensemble_, images, members)
+
+    def _chosen(self) -> dict[str, Any]:
+        return {"epochs": list(self.ensemble_.epochs), "basis": self.ensemble_.basis}
 
     def _recipe(self) -> Recipe:
         return Recipe(
@@ -156,23 +220,6 @@ class DenseClassifier(ClassifierMixin, BaseEstimator):
             batch=self.batch_size,
             basis=self.basis,
         )
-
-    def _out_of_part(self, images: Shaped[np.ndarray, "image ..."], draw: Draw) -> Float[np.ndarray, "row class_"]:
-        """Probabilities of each row from the members that held it out; a lone member leaves several parts alone."""
-        from medladder.rungs.fleet import predict
-
-        proba, parts = np.full((len(draw.rows), len(self.classes_)), np.nan), parts_of(draw.fold)
-        if self.members == 1 and parts > 1:
-            return proba
-        for part in range(min(parts, self.members)):
-            held = draw.fold == part
-            proba[held] = predict(self.ensemble_, images[draw.rows[held]], range(part, self.members, parts))
-        return proba
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
 
 
 class NeuralNetworkClassifier(DenseClassifier):
@@ -200,6 +247,7 @@ class NeuralNetworkClassifier(DenseClassifier):
         batch_size: int | None = None,
         learning_rate: float = 1e-3,
         basis: BasisName = "auto",
+        device: DeviceName = "cpu",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(
@@ -214,6 +262,7 @@ class NeuralNetworkClassifier(DenseClassifier):
             batch_size=batch_size,
             learning_rate=learning_rate,
             basis=basis,
+            device=device,
             random_state=random_state,
         )
         self.width = width
@@ -248,6 +297,7 @@ class DeepNetworkClassifier(DenseClassifier):
         batch_size: int | None = None,
         learning_rate: float = 1e-3,
         basis: BasisName = "auto",
+        device: DeviceName = "cpu",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(
@@ -262,6 +312,7 @@ class DeepNetworkClassifier(DenseClassifier):
             batch_size=batch_size,
             learning_rate=learning_rate,
             basis=basis,
+            device=device,
             random_state=random_state,
         )
         self.depth = depth
@@ -278,10 +329,11 @@ class DeepNetworkClassifier(DenseClassifier):
 
 def _unrolled(X: ArrayLike) -> ArrayLike:
     """See images as vectors, row by row, without copying; what is a table already stays as it is."""
-    return X.reshape(len(X), -1) if _are_images(X) else X
+    return X.reshape(len(X), -1) if are_images(X) else X
 
 
-def _are_images(X: ArrayLike) -> TypeGuard[np.ndarray]:
+def are_images(X: ArrayLike) -> TypeGuard[np.ndarray]:
+    """Images have axes; a table, or a list, has rows and columns."""
     return isinstance(X, np.ndarray) and X.ndim > 2
 
 

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int, Shaped
 from torch import Tensor
 
-from medladder.rungs.draws import Draw, in_unit_range, may_learn
+from medladder.rungs.draws import Draw, evenly, in_unit_range, may_learn
 
 STORE_BYTES = 2**29
 """Rows that would need more than this as floats are read from the file, batch by batch."""
@@ -32,6 +32,9 @@ MOVED_ROWS = 512
 
 SPAN_GAIN = 0.7
 """The span is worth its price where it has at most this share of the axes that pixels have."""
+
+NORMALISING_ROWS = 8192
+"""Rows that centre and spread are measured on, at most; more would move them by less than 1 % of the spread."""
 
 SPATIAL_AXES = {3: (1, 2), 4: (1, 2), 5: (1, 2, 3)}
 """Axes along which images move, by the number of axes; vectors have none."""
@@ -69,7 +72,7 @@ class Inputs(ABC):
         """Rows of the draw, by their place in it, moved together and normalised."""
 
     @abstractmethod
-    def to_pixels(self, weights: Float32[np.ndarray, "member input node"]) -> Float32[np.ndarray, "member pixel node"]:
+    def to_pixels(self, weights: Float32[np.ndarray, "input node"]) -> Float32[np.ndarray, "pixel node"]:
         """The first layer's weights, as weights of normalised pixels."""
 
 
@@ -134,6 +137,7 @@ class Pixels:
         self, rows: Int[np.ndarray, " row"]
     ) -> tuple[Float64[np.ndarray, " input"], Float64[np.ndarray, " input"]]:
         """Centre each input; pixels share one spread, so that a dark rim stays quiet, columns have their own."""
+        rows = evenly(rows, NORMALISING_ROWS)
         centre = torch.zeros(self.n_inputs, dtype=torch.float64, device=self.device)
         for block in self.blocks(rows):
             centre += block.sum(dim=0, dtype=torch.float64) / len(rows)
@@ -170,7 +174,7 @@ class PixelInputs(Inputs):
         centre, gain = self._normaliser
         return torch.sub(self._pixels.read(self._rows[places], self._moves[move]), centre).mul_(gain).to(torch.float32)
 
-    def to_pixels(self, weights: Float32[np.ndarray, "member input node"]) -> Float32[np.ndarray, "member pixel node"]:
+    def to_pixels(self, weights: Float32[np.ndarray, "input node"]) -> Float32[np.ndarray, "pixel node"]:
         """The weights as they are."""
         return weights
 
@@ -200,20 +204,17 @@ class SpanInputs(Inputs):
         """Coordinates of rows of the draw, by their place in it, moved together."""
         return self._coordinates[move, torch.from_numpy(places)]
 
-    def to_pixels(self, weights: Float32[np.ndarray, "member input node"]) -> Float32[np.ndarray, "member pixel node"]:
+    def to_pixels(self, weights: Float32[np.ndarray, "input node"]) -> Float32[np.ndarray, "pixel node"]:
         """Map back: the weights times the basis."""
-        members, _, after = weights.shape
-        by_axis = np.moveaxis(weights[:, : len(self._factor)], 0, 1).reshape(len(self._factor), -1)
-        shares = scipy.linalg.solve_triangular(
-            self._factor, _unmix(by_axis.astype(np.float64) * self._stretch, self._signs), lower=True, trans="T"
-        )
+        on_axes = _unmix(weights[: len(self._factor)].astype(np.float64) * self._stretch, self._signs)
+        shares = scipy.linalg.solve_triangular(self._factor, on_axes, lower=True, trans="T", check_finite=False)
         by_move = torch.from_numpy(shares.astype(np.float32)).reshape(self.n_moves, self._n_rows, -1)
-        total = torch.zeros(self._seen.n_inputs, members * after)
+        total = torch.zeros(self._seen.n_inputs, weights.shape[1])
         for move, of_move in enumerate(by_move):
             for start in range(0, self._n_rows, ROWS_AT_ONCE):
                 places = np.arange(start, min(start + ROWS_AT_ONCE, self._n_rows))
                 total.addmm_(self._seen.take(places, move).cpu().T, of_move[start : start + ROWS_AT_ONCE])
-        return np.moveaxis(total.numpy().reshape(-1, members, after), 1, 0)
+        return total.numpy()
 
 
 def inputs_of(pixels: Pixels, draw: Draw, basis: str) -> Inputs:

@@ -1,4 +1,4 @@
-"""The settings of a dense network and its training, checked before anything heavy is imported."""
+"""The settings of networks and their training, checked before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ ActivationName = Literal["sigmoid", "tanh", "relu", "gelu"]
 
 BasisName = Literal["auto", "pixels", "span"]
 
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+FlipName = Literal["horizontal", "all"]
+
 ALIGNMENT = 32
 """Floats in two registers of the widest kind. What begins and ends there is computed alike, whatever stands
 beside it in the fleet; batches are multiples of it, so that everything does."""
@@ -19,7 +23,7 @@ beside it in the fleet; batches are multiples of it, so that everything does."""
 
 @dataclass(frozen=True)
 class Recipe:
-    """How every network of a fleet is built and trained.
+    """How every dense network of a fleet is built and trained.
 
     Raises
     ------
@@ -59,6 +63,53 @@ class Recipe:
         require("epochs", self.epochs, self.epochs is None or self.epochs >= 1, "1 or more")
         is_aligned = self.batch is None or (self.batch >= ALIGNMENT and self.batch % ALIGNMENT == 0)
         require("batch_size", self.batch, is_aligned, f"a multiple of {ALIGNMENT}")
+
+
+@dataclass(frozen=True)
+class ConvolutionRecipe:
+    """How every convolutional network is built and trained.
+
+    Raises
+    ------
+    OptionError
+        A setting is unknown or out of range.
+    """
+
+    width: int
+    """Channels of the last stage."""
+    depth: int | None
+    """Stages; None: by the size of the image."""
+    members: int
+    weight_decay: float
+    shift: float
+    """An image moves by up to this share of its side each way."""
+    zoom: float
+    """An image grows or shrinks by up to this share."""
+    exposure: float
+    """Contrast changes by up to this share, brightness by up to this share of the image's spread."""
+    flips: FlipName | None
+    standardise: bool
+    """Give each image mean 0 and spread 1 of its own, so that exposure says nothing; vectors stay as they are."""
+    learning_rate: float
+    """At its peak."""
+    epochs: int | None = None
+    """Passes over the rows; None: by `pace`."""
+    batch: int | None = None
+    """Rows a step; None: by `pace`."""
+
+    def __post_init__(self) -> None:
+        if self.flips not in (None, *get_args(FlipName)):
+            raise unknown_name("flips", str(self.flips), get_args(FlipName))
+        require("width", self.width, self.width >= NARROWEST, "2 or more")
+        require("depth", self.depth, self.depth is None or self.depth >= 1, "1 or more")
+        require("members", self.members, self.members >= 1, "1 or more")
+        require("weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more")
+        require("shift", self.shift, 0 <= self.shift <= 0.5, "between 0 and 0.5, a share of the side")
+        require("zoom", self.zoom, 0 <= self.zoom <= 0.5, "between 0 and 0.5")
+        require("exposure", self.exposure, 0 <= self.exposure <= 1, "between 0 and 1")
+        require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
+        require("epochs", self.epochs, self.epochs is None or self.epochs >= 1, "1 or more")
+        require("batch_size", self.batch, self.batch is None or self.batch >= 2, "2 or more")
 
 
 def require(name: str, value: object, is_met: bool, needed: str) -> None:

@@ -15,13 +15,17 @@ import torch
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
-from medladder.rungs.draws import Sample, may_learn, parts_of
+from medladder.errors import OptionError, unknown_name
+from medladder.rungs.draws import Sample, evenly, may_learn, parts_of
 
 WARM_UP = 0.2
 """Share of the steps in which the learning rate rises; after it, it falls along half a cosine."""
 
 CHECKS = 24
 """How often, at most, the held-out part is looked at in one training."""
+
+CHOOSING_ROWS = 2048
+"""Rows held out that are looked at, at most, to choose the best weights."""
 
 START, BATCHES, DROPOUT, MOVES = range(4)
 """What random numbers are for."""
@@ -64,7 +68,26 @@ class Member:
         return np.concatenate(passes)[: batch * steps].reshape(steps, batch)
 
 
-def members_of(sample: Sample, n_members: int) -> list[Member]:
+def find_device(name: str) -> torch.device:
+    """The device to train on: "auto" is CUDA where there is any, else the CPU.
+
+    Raises
+    ------
+    OptionError
+        The device is unknown, or not here.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise unknown_name("device", name, ("auto", "cpu", "cuda"))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise OptionError(
+            found="--device cuda, but PyTorch sees no CUDA device.",
+            needed="A GPU, its driver and a PyTorch built for it.",
+            do="Use --device auto, or install PyTorch with CUDA.",
+        )
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def members_of(sample: Sample, n_members: int, device: torch.device | None = None) -> list[Member]:
     """Give each member its rows: it holds out part `number mod parts` and chooses on it.
 
     A lone member learns from every row that may be learned from: the tenth to fifth of the rows that it would hold
@@ -75,8 +98,8 @@ def members_of(sample: Sample, n_members: int) -> list[Member]:
     outputs = np.array([1]) if n_classes == 2 else np.arange(n_classes)
     cases = Cases(
         np.arange(len(draw.rows)),
-        torch.from_numpy((sample.codes[:, None] == outputs).astype(np.float32)),
-        torch.from_numpy(sample.class_weights[sample.codes].astype(np.float32)),
+        torch.from_numpy((sample.codes[:, None] == outputs).astype(np.float32)).to(device),
+        torch.from_numpy(sample.class_weights[sample.codes].astype(np.float32)).to(device),
     )
     members = []
     for number in range(n_members):
@@ -84,7 +107,8 @@ def members_of(sample: Sample, n_members: int) -> list[Member]:
             held = ~may_learn(draw.fold)
         else:
             held = draw.fold == number % parts
-        members.append(Member(draw.seed, number, cases[~held], cases[held & (not draw.is_thin)]))
+        choose = evenly(np.flatnonzero(held & (not draw.is_thin)), CHOOSING_ROWS)
+        members.append(Member(draw.seed, number, cases[~held], cases[choose]))
     return members
 
 
@@ -151,9 +175,9 @@ def held_out_losses(
     """Mean weighted log loss of each network on the rows it chooses by; NaN where it has none."""
     losses = []
     for network, member in enumerate(crew):
-        total = torch.tensor(0.0)
+        total = torch.zeros((), device=member.choose.weights.device)
         for start in range(0, len(member.choose), rows_at_once):
             cases = member.choose[start : start + rows_at_once]
             total = total + log_losses(network, cases) @ cases.weights
-        losses.append(total / len(member.choose) if len(member.choose) else torch.tensor(torch.nan))
+        losses.append(total / len(member.choose) if len(member.choose) else torch.full_like(total, torch.nan))
     return torch.stack(losses)
