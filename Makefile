@@ -12,7 +12,7 @@ TORCH_PIN = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 .PHONY: demo install test check bench docs clean
 
 demo: $(VENV)/installed
-	$(BIN)/medladder study --out runs/demo
+	$(BIN)/medladder study --out runs/demo --rungs prior,logistic,svm,nn,dnn
 
 install: $(VENV)/installed
 

@@ -82,7 +82,9 @@ def same_bits(one: ConvolutionalNetworkClassifier, other: ConvolutionalNetworkCl
 
 def test_scikit_learns_estimator_checks_pass_in_full():
     passed, absent = 0, []
-    for estimator, check in estimator_checks_generator(ConvolutionalNetworkClassifier(width=16, epochs=15, random_state=0)):
+    for estimator, check in estimator_checks_generator(
+        ConvolutionalNetworkClassifier(width=16, epochs=15, random_state=0)
+    ):
         try:
             check(estimator)
             passed += 1
@@ -256,6 +258,22 @@ def test_rows_are_answered_out_of_part_by_the_members_that_held_them_out():
     for part in range(3):
         held = draw.fold == part
         assert np.array_equal(fitted.out_of_part_proba_[held], filters.predict(fitted.ensemble_, images[held], [part]))
+
+
+def test_a_part_too_large_for_memory_is_asked_about_a_few_images_at_a_time(monkeypatch):
+    images, labels = spots()
+    at_once = ConvolutionalNetworkClassifier(**QUICK).fit(images, labels)
+    asked = []
+    ask = ConvolutionalNetworkClassifier._ask
+    monkeypatch.setattr(
+        ConvolutionalNetworkClassifier,
+        "_ask",
+        lambda self, x, members=None: (asked.append(len(x)), ask(self, x, members))[1],
+    )
+    monkeypatch.setattr("medladder.rungs.networks.ROWS_AT_ONCE", 5)
+    in_turns = ConvolutionalNetworkClassifier(**QUICK).fit(images, labels)
+    np.testing.assert_array_equal(in_turns.out_of_part_proba_, at_once.out_of_part_proba_)
+    assert max(asked) == 5
 
 
 def test_early_stopping_keeps_the_best_on_the_part_held_out():
@@ -432,5 +450,7 @@ def test_pneumonia_is_told_from_few_radiographs(shared_data):
     """128 radiographs to learn from; a floor under what was measured."""
     with np.load(shared_data("pneumoniamnist.npz")) as data:
         images, labels = data["val_images"], data["val_labels"].ravel()
-    fitted = ConvolutionalNetworkClassifier(members=1, epochs=40, random_state=0).fit(images[:128], labels[:128])
+    fitted = ConvolutionalNetworkClassifier(width=32, members=1, epochs=40, random_state=0).fit(
+        images[:128], labels[:128]
+    )
     assert roc_auc_score(labels[128:], fitted.predict_proba(images[128:])[:, 1]) > 0.95

@@ -62,7 +62,7 @@ def _root(
 def study(
     source: Source = "demo:nodule",
     out: Annotated[Path | None, typer.Option(help="Folder of the study; the same folder again goes on.")] = None,
-    rungs: Annotated[str | None, typer.Option(help="Plain rungs, as prior,logistic,svm,nn,dnn (the default).")] = None,
+    rungs: Annotated[str | None, typer.Option(help="Plain rungs; by default prior,logistic,svm,forest,boosting,nn,dnn.")] = None,
     rung: Annotated[
         list[str] | None, typer.Option(help="A rung with settings, as dnn:depth=4,width=512; repeatable.")
     ] = None,

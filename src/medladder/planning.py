@@ -34,7 +34,8 @@ from .splits import (
     stratified_folds,
 )
 
-DEFAULT_RUNGS = ("prior", "logistic", "svm", "nn", "dnn")
+DEFAULT_RUNGS = ("prior", "logistic", "svm", "forest", "boosting", "nn", "dnn")
+"""What minutes buy; `cnn` takes as long as all of these three times over, and is offered when they are done."""
 REPEATS_A_FLEET = 5
 """Repeats trained together: small enough to fill two cores at the largest size, where most of the time goes."""
 
