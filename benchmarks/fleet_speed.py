@@ -121,7 +121,7 @@ def share_of_peak(rounds: int, networks: int = 8, n: int = 2560, epochs: int = 3
     images, labels = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), np.arange(n) % 2
     draws = [Draw(np.arange(n), np.full(n, -1), seed) for seed in range(networks)]
     rung = DeepNetworkClassifier(widths="512-128-32", batch_size=128, epochs=epochs, members=1)
-    nodes = node_counts(784, rung.hidden_widths(), 2)
+    nodes = node_counts(784, rung.hidden_widths(784, 2), 2)
     first, *others = [before * after for before, after in pairwise(nodes)]
     a_row = 2 * first + 3 * sum(others)  # forward and weight gradients; errors pass back through all but the first
     shares = []

@@ -30,6 +30,7 @@ from medladder.rungs.training import (
     Cases,
     Kept,
     Member,
+    Optimiser,
     Pace,
     find_device,
     held_out_losses,
@@ -300,8 +301,8 @@ def _train(
 ) -> tuple[Network, float]:
     """Train one network; with it, the passes over the rows after which it was kept."""
     learner = _Learner(layers, member.rng(START), seen.device)
-    optimiser = torch.optim.AdamW(learner.weights, weight_decay=recipe.weight_decay, fused=True)
-    optimiser.add_param_group({"params": [*learner.gains, *learner.biases], "weight_decay": 0.0})
+    shifting = [*learner.gains, *learner.biases]
+    optimiser = Optimiser([(learner.weights, recipe.weight_decay), (shifting, 0.0)])
     kept, moves = Kept(learner.fold()[None]), member.rng(MOVES)
 
     @torch.inference_mode()
@@ -316,11 +317,10 @@ def _train(
         rows = rows.contiguous(memory_format=_DENSE_IN_CHANNELS[rows.ndim])
         losses = log_loss(learner.logits(rows, step), cases.targets)
         loss = losses @ cases.weights / steps.batch
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * one_cycle(step / steps.steps)
-        optimiser.zero_grad()
+        for tensor in (*learner.weights, *shifting):
+            tensor.grad = None
         torch.autograd.backward(loss)
-        optimiser.step()
+        optimiser.step(recipe.learning_rate * one_cycle(step / steps.steps))
         is_last = step == steps.steps
         if is_last or (step % (2 * steps.check_every) == 0 and step > FIRST_LOOK * steps.steps):
             folded = learner.fold()

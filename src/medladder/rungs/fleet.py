@@ -38,6 +38,7 @@ from medladder.rungs.training import (
     Cases,
     Kept,
     Member,
+    Optimiser,
     Pace,
     find_device,
     held_out_losses,
@@ -175,7 +176,7 @@ def _train(crew: Sequence[Seat], nodes: tuple[int, ...], steps: Pace, recipe: Re
     parameters = torch.from_numpy(np.stack([_start(seat, nodes, recipe.activation) for seat in crew])).to(device)
     parameters.grad = torch.zeros_like(parameters)
     layers, gradients = see_layers(parameters, nodes), see_layers(parameters.grad, nodes)
-    optimiser = torch.optim.AdamW([parameters], weight_decay=recipe.weight_decay, fused=True)
+    optimiser = Optimiser([([parameters], recipe.weight_decay)])
     kept = Kept(parameters)
     members = [seat.member for seat in crew]
 
@@ -186,8 +187,7 @@ def _train(crew: Sequence[Seat], nodes: tuple[int, ...], steps: Pace, recipe: Re
 
     for step, batch in enumerate(_batches(crew, nodes, steps, recipe), start=1):
         write_gradients(layers, gradients, batch, recipe.activation)
-        optimiser.param_groups[0]["lr"] = recipe.learning_rate * one_cycle(step / steps.steps)
-        optimiser.step()
+        optimiser.step(recipe.learning_rate * one_cycle(step / steps.steps))
         is_last = step == steps.steps
         if is_last or step % steps.check_every == 0:
             losses = held_out_losses(members, losses_of, ROWS_AT_ONCE)

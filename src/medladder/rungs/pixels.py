@@ -88,45 +88,47 @@ class Pixels:
         shift: float,
         device: torch.device,
     ) -> None:
-        self._images = images
+        self._images, self._shape = images, images.shape[1:]
         self.are_images = images.ndim > 2
         self.is_standardised = is_standardised and self.are_images
         self.device = device
         self.n_inputs = math.prod(images.shape[1:])
         axes = SPATIAL_AXES.get(images.ndim, ())
-        self._reach = [round(shift * size) if axis in axes else 0 for axis, size in enumerate(images.shape)][1:]
-        self.offsets = list(itertools.product(*(range(-reach, reach + 1) for reach in self._reach)))
-        self.offsets.sort(key=lambda offset: offset != (0,) * len(offset))  # where nothing moves comes first
+        reaches = [round(shift * size) if axis in axes else 0 for axis, size in enumerate(self._shape, start=1)]
+        self.offsets = list(itertools.product(*(range(-reach, reach + 1) for reach in reaches)))
+        self.offsets.sort(key=lambda offset: any(offset))  # where nothing moves comes first
+        self._sources: dict[int, Int[Tensor, " input"]] = {}
         self._rows = np.unique(np.concatenate([draw.rows for draw in draws]))
         self._store = self._read_all()
 
-    def _read_all(self) -> Float[Tensor, "row ..."] | None:
-        padded = [size + 2 * reach for size, reach in zip(self._images.shape[1:], self._reach, strict=True)]
+    def _read_all(self) -> Float[Tensor, "row input"] | None:
         kind = np.result_type(self._images.dtype if self._images.dtype.kind == "f" else np.float32, np.float32)
-        if len(self._rows) * math.prod(padded) * kind.itemsize > STORE_BYTES:
+        if len(self._rows) * self.n_inputs * kind.itemsize > STORE_BYTES:
             return None
-        store = torch.empty((len(self._rows), *padded), dtype=torch.from_numpy(np.empty(0, kind)).dtype)
+        store = torch.empty((len(self._rows), self.n_inputs), dtype=torch.from_numpy(np.empty(0, kind)).dtype)
         for start in range(0, len(self._rows), ROWS_AT_ONCE):
             block = self._images[self._rows[start : start + ROWS_AT_ONCE]]
-            seen = unrolled(block, self.is_standardised).reshape(block.shape)
-            rim = [(0, 0), *((reach, reach) for reach in self._reach)]
-            store[start : start + len(block)] = torch.from_numpy(np.pad(seen, rim, mode="edge"))
+            store[start : start + len(block)] = torch.from_numpy(unrolled(block, self.is_standardised))
         return store.to(self.device)
 
     def read(self, rows: Int[np.ndarray, " row"], move: int = 0) -> Float[Tensor, "row input"]:
         """Images by their rows, moved together; where nothing is known, the rim is repeated."""
-        offset = self.offsets[move]
         if self._store is None:
-            block = self._images[rows]
-            seen = unrolled(block, self.is_standardised).reshape(block.shape)
-            for axis, (by, size) in enumerate(zip(offset, block.shape[1:], strict=True), start=1):
-                if by:
-                    seen = seen.take(np.clip(np.arange(size) + by, 0, size - 1), axis=axis)
-            return torch.from_numpy(seen.reshape(len(rows), -1)).to(self.device)
-        block = self._store[torch.from_numpy(np.searchsorted(self._rows, rows)).to(self.device)]
-        for axis, (by, reach) in enumerate(zip(offset, self._reach, strict=True), start=1):
-            block = block.narrow(axis, reach + by, block.shape[axis] - 2 * reach)
-        return block.reshape(len(rows), -1)
+            block = torch.from_numpy(unrolled(self._images[rows], self.is_standardised)).to(self.device)
+        else:
+            block = self._store[torch.from_numpy(np.searchsorted(self._rows, rows)).to(self.device)]
+        return block[:, self._source_of(move)] if move else block
+
+    def _source_of(self, move: int) -> Int[Tensor, " input"]:
+        """Where each pixel of a moved image comes from."""
+        if move not in self._sources:
+            moved = [
+                np.clip(np.arange(size) + by, 0, size - 1)
+                for by, size in zip(self.offsets[move], self._shape, strict=True)
+            ]
+            places = np.ravel_multi_index(np.ix_(*moved), self._shape)
+            self._sources[move] = torch.from_numpy(places.ravel()).to(self.device)
+        return self._sources[move]
 
     def blocks(self, rows: Int[np.ndarray, " row"], move: int = 0) -> Iterator[Float[Tensor, "row input"]]:
         """Images by their rows, a few at a time."""
@@ -141,11 +143,14 @@ class Pixels:
         centre = torch.zeros(self.n_inputs, dtype=torch.float64, device=self.device)
         for block in self.blocks(rows):
             centre += block.sum(dim=0, dtype=torch.float64) / len(rows)
-        variance = torch.zeros_like(centre)
+        squares = torch.zeros_like(centre)
         for block in self.blocks(rows):
-            variance += ((block - centre.to(block.dtype)) ** 2).sum(dim=0, dtype=torch.float64) / len(rows)
-        if self.are_images:
-            variance = variance.mean().expand(self.n_inputs)
+            away = block - centre.to(block.dtype)
+            if self.are_images:
+                squares += (away.ravel() @ away.ravel()).double() / self.n_inputs
+            else:
+                squares += (away**2).sum(dim=0, dtype=torch.float64)
+        variance = squares / len(rows)
         return centre.cpu().numpy(), np.sqrt(torch.where(variance > 0, variance, 1.0).cpu().numpy())
 
 

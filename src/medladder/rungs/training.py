@@ -7,13 +7,14 @@ ends with the same numbers alone or among others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 from medladder.errors import OptionError, unknown_name
 from medladder.rungs.draws import Sample, evenly, may_learn, parts_of
@@ -143,6 +144,50 @@ def one_cycle(share: float) -> float:
     if share < WARM_UP:
         return share / WARM_UP
     return (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+class Optimiser:
+    """AdamW over groups of parameters that each have a weight decay of their own.
+
+    By torch's functional form: its class imports torch's compiler, two seconds a process that nothing here needs.
+
+    Source
+    ------
+    Loshchilov & Hutter 2019, arXiv 1711.05101.
+    """
+
+    def __init__(self, groups: Sequence[tuple[Sequence[Tensor], float]]) -> None:
+        self._groups = [
+            (
+                list(parameters),
+                [torch.zeros_like(tensor) for tensor in parameters],
+                [torch.zeros_like(tensor) for tensor in parameters],
+                [torch.zeros((), device=tensor.device) for tensor in parameters],
+                weight_decay,
+            )
+            for parameters, weight_decay in groups
+        ]
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Follow the gradients that stand in each tensor's `grad`."""
+        for parameters, means, squares, steps, weight_decay in self._groups:
+            adamw(
+                parameters,
+                [tensor.grad for tensor in parameters if tensor.grad is not None],
+                means,
+                squares,
+                [],
+                steps,
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=rate,
+                weight_decay=weight_decay,
+                eps=1e-8,
+                maximize=False,
+            )
 
 
 class Kept:
