@@ -17,6 +17,11 @@ FAMILIES = {
     "boosting": "conventional", "nn": "deep", "dnn": "deep", "cnn": "deep", "pretrained": "transfer",
 }  # fmt: skip
 HIDDEN: dict[str, list[int]] = {"logistic": [], "nn": [64], "dnn": [256, 128, 64]}
+MEMBERS = {"logistic": 1, "nn": 5, "dnn": 5, "cnn": 3}
+CONVOLUTION: dict[str, dict[str, Any]] = {
+    "cnn": {"width": 64, "depth": None}, "cnn:width=128,depth=5": {"width": 128, "depth": 5},
+    "cnn:width=64,depth=7": {"width": 64, "depth": 7},
+}  # fmt: skip
 LADDER = ("prior", "logistic", "svm", "nn", "dnn")
 
 
@@ -57,6 +62,7 @@ def write_study(
     repeats: int = 10,
     shape: tuple[int, ...] = (28, 28),
     hidden: dict[str, list[int]] | None = None,
+    is_told: bool = True,
     missing: tuple[tuple[str, int], ...] = (),
     pictures: int = 4,
     grade: str = "shown",
@@ -80,6 +86,8 @@ def write_study(
             rung, rung.split(":")[0], FAMILIES[rung.split(":")[0]], {},
             [inputs, *layers.get(rung, layers.get(rung.split(":")[0], [])), outputs]
             if rung.split(":")[0] in layers else None,
+            members=MEMBERS.get(rung.split(":")[0]),
+            convolution=CONVOLUTION.get(rung) if is_told else None,
         )
         for rung in rungs
     )  # fmt: skip

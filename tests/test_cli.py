@@ -41,6 +41,17 @@ def refused(*words: str | Path) -> dict[str, str]:
     return error
 
 
+def test_what_was_not_tried_is_offered_with_its_price(class_folders: Path, tmp_path: Path) -> None:
+    words = ["study", class_folders, "--sizes", "16", "--repeats", "1", "--image-size", "8", "--jobs", "1"]
+    plain = call(*words, "--out", tmp_path / "plain")
+    assert plain.exit_code == 0, plain.output
+    offer = " ".join(plain.stdout.split())
+    assert "Not tried: cnn, 5 fits, about" in offer
+    assert "--rungs prior,logistic,svm,forest,boosting,nn,dnn,cnn adds it to this study" in offer
+    named = call(*words, "--out", tmp_path / "named", "--rungs", "prior")
+    assert "Not tried" not in named.stdout, "who names the rungs has chosen"
+
+
 def test_the_road_from_drawing_to_report(tmp_path: Path) -> None:
     made = answer("data", "make", "cells", "--out", tmp_path / "blood", "--patients", "60", "--size", "16")
     manifest = tmp_path / "blood" / "labels.csv"
@@ -138,6 +149,28 @@ def test_budget_by_hand() -> None:
     assert [layer["parameters"] for layer in counted["layers"]] == [0, 401920, 65664, 4128, 33]
     assert counted["parameters"] == 471745
     assert answer("budget", "--image", "8x8x3", "--hidden", "10", "--classes", "4")["parameters"] == 192 * 10 + 10 + 44
+
+
+def test_budgets_of_rungs_stand_side_by_side_and_grow() -> None:
+    words = ("budget", "--image", "64x64", "--rung", "dnn:widths=8,members=2", "--rung", "cnn", "--rung", "logistic")
+    counted = answer(*words)
+    assert [one["rung"] for one in counted["rungs"]] == ["dnn:widths=8,members=2", "cnn", "logistic"]
+    dense = counted["rungs"][0]
+    assert (dense["parameters"], dense["members"]) == (4096 * 8 + 8 + 8 + 1, 2)
+    assert [grown["image"][0] for grown in dense["growth"]] == [28, 64, 128, 224, 512]
+    assert dense["growth"][-1]["parameters"] == 512**2 * 8 + 8 + 8 + 1
+    said = call(*words).stdout
+    assert "Images of 64 × 64 pixels." in said
+    assert "× 2 members, counted for one" in said
+    assert "2.10 M" in said  # 512² · 8 + 17
+    assert "Images of 6 × 8 × 8 voxels and 2 channels." in call("budget", "--image", "6x8x8x2", "--rung", "nn").stdout
+
+
+def test_a_budget_is_of_hidden_layers_or_of_rungs() -> None:
+    assert "--rung dnn" in refused("budget", "--image", "8x8")["do"]
+    both = refused("budget", "--image", "8x8", "--hidden", "10", "--rung", "dnn")
+    assert both["found"] == "Both --hidden and --rung."
+    assert "logistic, nn, dnn or cnn" in refused("budget", "--image", "8x8", "--rung", "svm")["needed"]
 
 
 def test_lists_what_can_be_had() -> None:

@@ -66,6 +66,7 @@ def test_settings_are_typed_and_written_one_way() -> None:
     ("text", "settings"),
     [
         ("dnn:widths=256-64-16,members=1", {"widths": (256, 64, 16), "members": 1}),
+        ("dnn:width=equal,taper=1", {"width": "equal", "taper": 1.0}),
         ("logistic:penalty=2", {"penalty": 2.0}),
         ("svm:cost=3,gamma=1e-05", {"cost": 3.0, "gamma": 1e-5}),
         ("forest:trees=40,depth=6", {"trees": 40, "depth": 6}),
@@ -98,6 +99,9 @@ def test_settings_of_each_type(text: str, settings: dict[str, object]) -> None:
         ("dnn:depth=deep", "depth is a whole number"),
         ("dnn:depth=2.5", "depth is a whole number"),
         ("dnn:taper=nan", "taper is a number"),
+        ("dnn:width=wide", "width is a whole number, or 'equal'"),
+        ("dnn:widths=8-4,width=equal", "width has no effect"),
+        ("nn:width=equal", "width is a whole number"),
         ("svm:cost=inf", "cost is a number"),
         ("dnn:taper=1.5", "taper=1.5"),
         ("dnn:depth=0", "depth=0"),
@@ -126,9 +130,26 @@ def test_what_cannot_be_meant_is_refused(text: str, said: str) -> None:
         ("dnn:depth=3,width=256,taper=0.25", (64, 64), 3, [4096, 256, 64, 16, 3]),
         ("dnn:depth=3,width=8,taper=0.1", (5, 5), 2, [25, 8, 2, 2, 1]),
         ("dnn:widths=30-20", (4, 4, 4, 1), 2, [64, 30, 20, 1]),
+        ("dnn:width=equal,taper=1", (28, 28), 2, [784, 187, 187, 187, 1]),
+        ("cnn", (28, 28), 2, None),
     ],
 )
 def test_layers_are_counted_from_input_to_output(
     text: str, shape: tuple[int, ...], n_classes: int, expected: list[int] | None
 ) -> None:
     assert rungs.layers(rungs.parse_rung(text), shape, n_classes) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "members", "convolution"),
+    [
+        ("svm", None, None),
+        ("logistic", 1, None),
+        ("dnn:members=3", 3, None),
+        ("cnn:members=2,width=32", 2, {"width": 32, "depth": None}),
+    ],
+)
+def test_what_a_plan_tells_of_networks(text: str, members: int | None, convolution: dict[str, int] | None) -> None:
+    spec = rungs.parse_rung(text)
+    assert rungs.members(spec) == members
+    assert rungs.convolution_settings(spec) == convolution

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from unittest import SkipTest
 
@@ -61,7 +62,7 @@ def test_vectors_images_and_volumes_are_taken(rung, shape):
     inputs = int(np.prod(shape))
     assert fitted.n_features_in_ == inputs
     assert fitted.predict_proba(images).shape == (80, 2)
-    assert fitted.n_parameters_ == 3 * count_parameters((inputs, *fitted.hidden_widths(), 1))
+    assert fitted.n_parameters_ == 3 * count_parameters((inputs, *fitted.hidden_widths(inputs, 2), 1))
 
 
 def test_more_classes_have_an_output_node_each():
@@ -74,12 +75,50 @@ def test_more_classes_have_an_output_node_each():
 
 
 def test_widths_come_from_the_taper_or_are_named_outright():
-    assert NeuralNetworkClassifier(width=100).hidden_widths() == (100,)
-    assert DeepNetworkClassifier().hidden_widths() == (256, 64, 16)
-    assert DeepNetworkClassifier(depth=4, width=512, taper=0.5).hidden_widths() == (512, 256, 128, 64)
-    assert DeepNetworkClassifier(widths="30-20").hidden_widths() == (30, 20)
-    assert DeepNetworkClassifier(widths=(30, 20)).hidden_widths() == (30, 20)
-    assert DeepNetworkClassifier(widths=[30]).hidden_widths() == (30,)
+    assert NeuralNetworkClassifier(width=100).hidden_widths(784, 2) == (100,)
+    assert DeepNetworkClassifier().hidden_widths(784, 2) == (256, 64, 16)
+    assert DeepNetworkClassifier(depth=4, width=512, taper=0.5).hidden_widths(784, 2) == (512, 256, 128, 64)
+    assert DeepNetworkClassifier(widths="30-20").hidden_widths(784, 2) == (30, 20)
+    assert DeepNetworkClassifier(widths=(30, 20)).hidden_widths(784, 2) == (30, 20)
+    assert DeepNetworkClassifier(widths=[30]).hidden_widths(784, 2) == (30,)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (64, 64), (224, 224, 3), (16, 32, 32, 1)])
+@pytest.mark.parametrize("n_classes", [2, 9])
+@pytest.mark.parametrize(
+    "settings", [{"taper": 1}, {"taper": 1, "depth": 5}, {"taper": 0.5}, {"taper": 0.25, "depth": 1}]
+)
+def test_an_equal_width_holds_as_many_parameters_as_the_default(shape, n_classes, settings):
+    n_inputs = math.prod(shape)
+    tapered, other = (
+        rung.model_bytes(shape, n_classes)
+        for rung in (DeepNetworkClassifier(), DeepNetworkClassifier(width="equal", **settings))
+    )
+    assert 0.99 * tapered <= other <= tapered
+    assert DeepNetworkClassifier(width="equal").hidden_widths(n_inputs, n_classes) == (256, 64, 16)
+
+
+def test_an_equal_width_follows_the_classes_of_each_draw_alone_or_among_others():
+    images, labels = spots(n=90, classes="abc")
+    rung = DeepNetworkClassifier(**QUICK, taper=1, width="equal")
+    two = np.flatnonzero(labels != "c")
+    draws = [draw_by_row(labels, seed=0), Draw(two, np.arange(len(two)) % 3, seed=1)]
+    together = fit_many(rung, images, labels, draws)
+    for fitted, draw, n_classes in zip(together, draws, (3, 2), strict=True):
+        [alone] = fit_many(rung, images, labels, [draw])
+        np.testing.assert_array_equal(fitted.predict_proba(images), alone.predict_proba(images))
+        nodes = (36, *rung.hidden_widths(36, n_classes), 1 if n_classes == 2 else 3)
+        assert fitted.n_parameters_ == 3 * count_parameters(nodes)
+
+
+def test_a_fitted_network_of_equal_width_is_that_wide():
+    images, labels = spots()
+    fitted = DeepNetworkClassifier(**QUICK, taper=1, width="equal").fit(images, labels)
+    width, *others = fitted.hidden_widths(36, 2)
+    assert others == [width, width]  # 36·256 + 256 + 64·257 + 16·65 + 17 = 26,977 ≥ 2·w² + 40·w + 1
+    assert width == 106
+    assert fitted.n_parameters_ == 3 * (2 * 106**2 + 40 * 106 + 1)
+    assert fitted.n_parameters_ == 3 * count_parameters((36, 106, 106, 106, 1)) <= 3 * 26_977
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,13 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
     assert folder.read_plan() == plan()
 
 
+def test_a_plan_from_before_networks_were_told_is_read() -> None:
+    older = plan().to_json()
+    for planned in older["rungs"]:
+        del planned["members"], planned["convolution"], planned["has_covariates"]
+    assert Plan.from_json(older) == plan()
+
+
 def test_fleets_cover_every_trial_once_small_sizes_first() -> None:
     keys = list(plan().fleets())
     covered = [(key.rung, key.n_train, repeat) for key in keys for repeat in key.repeats]

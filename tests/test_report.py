@@ -127,11 +127,15 @@ def test_every_section_and_figure_is_there_in_order(tmp_path: Path) -> None:
         "network-2",
         "unrolled-wide",
         "unrolled-narrow",
+        "growth-wide",
+        "growth-narrow",
     )
     assert {*figures, "warnings"} <= set(ids)
     labels = [attrs["aria-label"] or "" for tag, attrs in page.tags if tag == "svg" and attrs.get("id") in figures]
     assert "AUROC at 5,232 training patients: dnn 0.9" in labels[0]
     assert "784, then 256, then 128, then 64, then 1 nodes" in labels[4]
+    # 512² · 256 + 256, 256 · 128 + 128, 128 · 64 + 64, 64 + 1
+    assert "dnn 242,000 at working size, 67.2 million at a side of 512" in labels[-1]
     assert len([tag for tag, attrs in page.tags if tag == "img" and (attrs["alt"] or "").startswith("Example")]) == 8
 
 
@@ -169,6 +173,21 @@ def test_the_verdict_says_grade_sentences_rules_and_warnings(tmp_path: Path) -> 
     assert re.search(r'<li id="rule-3">rule of warning 0</li>', text)
 
 
+def test_a_convolutional_network_is_drawn_and_counted_where_the_plan_tells_it(tmp_path: Path) -> None:
+    text = html.unescape(render(write_study(tmp_path / "told", rungs=("svm", "cnn"))))
+    assert "feature maps, 16 of 28 × 28, then 32 of 14 × 14, then 64 of 7 × 7." in text
+    assert "71,921 parameters ×\N{NO-BREAK SPACE}3\N{NO-BREAK SPACE}members." in text
+    assert 'id="growth-wide"' in text
+    assert "unrolled" not in Page(text).values("id")
+    before = render(write_study(tmp_path / "older", rungs=("svm", "cnn"), is_told=False))
+    assert 'id="networks"' not in before
+
+
+def test_a_study_of_vectors_or_without_networks_shows_no_growth(tmp_path: Path) -> None:
+    assert "growth-wide" not in render(write_study(tmp_path / "svm", rungs=("prior", "svm")))
+    assert "growth-wide" not in render(write_study(tmp_path / "vectors", shape=(30,), pictures=0, rungs=("svm", "cnn")))
+
+
 def test_what_a_user_names_is_escaped_everywhere(tmp_path: Path) -> None:
     folder = write_study(
         tmp_path / "chest",
@@ -189,7 +208,7 @@ def test_what_a_user_names_is_escaped_everywhere(tmp_path: Path) -> None:
 def test_one_size_has_rows_instead_of_curves_and_says_what_one_repeat_means(tmp_path: Path) -> None:
     text = render(write_study(tmp_path / "chest", sizes=(120,), repeats=1))
     assert "so there is no curve" in text
-    assert "log scale" not in text
+    assert "patients (log scale)" not in text
     assert "test patients only" in text
 
 

@@ -21,6 +21,10 @@ STUDIES: dict[str, dict[str, Any]] = {
         "classes": (NASTY, *(f"adenocarcinoma_of_type_{i}_in_situ" for i in range(11))),
         "missing": (("nn", 1024), ("svm", 256)), "n_images": 480,
     },
+    "convolutional": {
+        "rungs": ("logistic", "nn", "cnn", "cnn:width=128,depth=5", "cnn:width=64,depth=7"), "shape": (512, 512, 3),
+        "classes": ("a", "b", "c"), "pictures": 1,
+    },
     "one size, no pictures": {"sizes": (120,), "repeats": 1, "pictures": 0, "rungs": TEN, "hidden": DEEP},
 }  # fmt: skip
 SCREENS = {"wide": (1280, 800), "narrow": (390, 844)}

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medladder.architecture import convolution_layers, count, dense_layers
+from medladder.record.plan import PlannedRung
 from medladder.report.diagrams import Layer, choose_layers, draw_network
+from medladder.report.feature_maps import draw_feature_maps, place_stacks
 from medladder.report.figures import spread_labels
+from medladder.report.growth import describe_growth, grow, working_side
 from medladder.report.palette import AMBER, NAVY, PALE, deepen
 from medladder.report.unrolling import describe_size, draw_unrolling, unroll_row
 
@@ -104,3 +108,70 @@ def test_colours_end_in_navy(steps: int) -> None:
     colours = deepen(steps)
     assert len(colours) == steps
     assert colours[-1] == NAVY
+
+
+@given(
+    st.lists(st.integers(1, 600), min_size=2, max_size=3), st.integers(1, 4), st.integers(2, 300), st.integers(2, 20)
+)
+def test_any_convolutional_network_fits_its_panel(grid: list[int], channels: int, width: int, n_classes: int) -> None:
+    layers = convolution_layers((*grid, channels), width=width, n_classes=n_classes)
+    stacks = place_stacks([layers[0], *layers[1:-1:2]])
+    assert stacks[0].x >= 0
+    for before, after in pairwise(stacks):
+        assert after.x - before.right >= 13.9
+    assert stacks[-1].right <= 340 - 26
+    tops = [stack.place(1, 0)[1] for stack in stacks]
+    bottoms = [stack.place(0, 1)[1] for stack in stacks]
+    assert min(tops) > 22, "below the numbers of maps"
+    assert max(bottoms) < 234, "above their sizes"
+    heights = [stack.height for stack in stacks]
+    assert heights == sorted(heights, reverse=True)
+
+
+def test_maps_and_their_sizes_stand_in_the_drawing() -> None:
+    svg = draw_feature_maps(convolution_layers((28, 28), n_classes=3), name="n", label="A network.")
+    for text in ("1", "16", "32", "64", "3", "28×28", "14×14", "7×7"):
+        assert f">{text}<" in svg
+    assert " more<" not in svg
+
+
+def test_the_middle_stages_of_a_deep_convolutional_network_are_said_and_not_drawn() -> None:
+    svg = draw_feature_maps(convolution_layers((512, 512), depth=7), name="n", label="A network.")
+    assert ">2 more<" in svg
+    assert ">64×64<" in svg
+    assert ">1×1<" in svg
+    assert ">8×8<" not in svg
+
+
+DENSE = PlannedRung("dnn", "dnn", "deep", {}, [784, 20, 1], members=5)
+CNN = PlannedRung("cnn", "cnn", "deep", {}, None, members=3, convolution={"width": 16, "depth": None})
+SVM = PlannedRung("svm", "svm", "conventional", {}, None)
+
+
+def test_growth_is_counted_as_the_networks_are() -> None:
+    dense, cnn = grow([DENSE, SVM, CNN], (28, 28), 2)
+    assert (dense.rung, cnn.rung) == ("dnn", "cnn")
+    assert dense.working == 784 * 20 + 20 + 21
+    assert dict(zip(dense.sides, dense.parameters, strict=True))[224] == 224**2 * 20 + 20 + 21
+    assert dense.end == (512, 512**2 * 20 + 20 + 21)
+    assert cnn.end == (512, count(convolution_layers((512, 512), width=16)).parameters)
+    assert "dnn 15,700 at working size, 5.24 million at a side of 512" in describe_growth([dense, cnn])
+
+
+def test_an_image_that_is_no_square_stands_where_as_many_pixels_would() -> None:
+    [wide] = grow([DENSE], (32, 128, 3), 2)
+    assert working_side((32, 128, 3)) == 64
+    assert wide.working == count(dense_layers((64, 64, 3), (20,))).parameters
+
+
+def test_sides_without_a_network_leave_a_gap() -> None:
+    deep = PlannedRung("cnn:depth=7", "cnn", "deep", {}, None, convolution={"width": 16, "depth": 7})
+    [grown] = grow([deep], (128, 128), 2)
+    counted = dict(zip(grown.sides, grown.parameters, strict=True))
+    assert counted[28] is None
+    assert counted[128] == grown.working
+    assert all(grown.parameters[i] is not None for i in grown.lone)
+
+
+def test_a_plan_in_which_no_network_is_told_does_not_grow() -> None:
+    assert grow([SVM, PlannedRung("cnn", "cnn", "deep", {}, None)], (28, 28), 2) == []

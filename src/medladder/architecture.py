@@ -1,8 +1,8 @@
-"""Widths, parameters, arithmetic and memory of a dense network, before anything is built.
+"""Layers, parameters, arithmetic and memory of a network, from the size of its images, before anything is built.
 
 An unrolled image has as many input nodes as it has pixels times channels, so the first layer nearly always holds
-most of the weights: 224×224 pixels into 512 nodes are 25.7 million. These counts are exact for the networks of
-`medladder.rungs.fleet`; a test holds the two together.
+most of the weights: 224×224 pixels into 512 nodes are 25.7 million. A convolution's weights do not grow with the
+image. These counts are exact for the networks that are trained; tests hold the two together.
 """
 
 from __future__ import annotations
@@ -27,29 +27,34 @@ NARROWEST = 2
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a dense network; the input layer computes nothing and stores nothing."""
+    """One layer of a network; the input layer computes nothing and stores nothing."""
 
     name: str
     nodes: int
     parameters: int
     """Weights and biases."""
     multiply_adds: int
-    """For one image: one a weight."""
+    """For one image: one a weight, at each position."""
+    kept: int
+    """Numbers of each image that a training step keeps until the gradient is known; of a dense layer, its nodes."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What one dense network holds and costs."""
+    """What one network holds and costs."""
 
     layers: tuple[Layer, ...]
-    batch: int
+    members: int
+    """Networks in the ensemble; everything here is counted for one of them."""
+    batch: int | None
+    """Images a training step; None where the network is not trained in steps."""
     parameters: int
     multiply_adds: int
     """For the prediction of one image; a training step costs about three times as many an image."""
     model_bytes: int
     """The parameters alone, in float32."""
-    training_bytes: int
-    """Weights, gradients, Adam's two moments, and one batch of activations, in float32."""
+    training_bytes: int | None
+    """Weights, gradients, Adam's two moments, and what one batch keeps of its activations, in float32."""
 
 
 def tapered_widths(width: int, depth: int, taper: float) -> tuple[int, ...]:
@@ -100,9 +105,88 @@ def count_parameters(nodes: Sequence[int]) -> int:
     return sum(before * after + after for before, after in pairwise(nodes))
 
 
+def equal_width(n_inputs: int, n_classes: int, *, depth: int, taper: float, parameters: int) -> int:
+    """Find the width of the first hidden layer at which a network holds as many parameters as another.
+
+    Widths are whole, so it is the largest that holds no more; the next would add about `n_inputs` parameters.
+
+    Raises
+    ------
+    OptionError
+        So many layers hold more parameters at the narrowest, or a setting is out of range.
+
+    Example
+    -------
+    >>> tapered = count_parameters(node_counts(784, (256, 64, 16), n_classes=2))
+    >>> width = equal_width(784, 2, depth=3, taper=1, parameters=tapered)
+    >>> width, count_parameters(node_counts(784, (width,) * 3, n_classes=2)), tapered
+    (187, 217295, 218465)
+    """
+
+    def held(width: int) -> int:
+        return count_parameters(node_counts(n_inputs, tapered_widths(width, depth, taper), n_classes))
+
+    if held(NARROWEST) > parameters:
+        raise OptionError(
+            found=f"width=equal with depth={depth}.",
+            needed=f"{parameters:,} parameters, which so many layers exceed even with {NARROWEST} nodes each.",
+            do="Lower depth.",
+        )
+    below, above = NARROWEST, max(NARROWEST + 1, parameters)
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if held(middle) <= parameters else (below, middle)
+    return below
+
+
 def training_bytes(nodes: Sequence[int], batch: int) -> int:
-    """Bytes to train one network: weights, gradients, Adam's moments, and a batch of every node's value."""
+    """Bytes to train one dense network: weights, gradients, Adam's moments, and a batch of every node's value."""
     return BYTES_PER_NUMBER * (TRAINING_COPIES * count_parameters(nodes) + batch * sum(nodes))
+
+
+def dense_layers(image_shape: Sequence[int], hidden: Sequence[int], n_classes: int = 2) -> tuple[Layer, ...]:
+    """Plan a dense network on the unrolled image, from its input nodes to its output.
+
+    Raises
+    ------
+    OptionError
+        A size or a width below 1, or fewer than two classes.
+
+    Example
+    -------
+    >>> [layer.parameters for layer in dense_layers((28, 28), (64,))]
+    [0, 50240, 65]
+    """
+    _require_sizes((*image_shape, *hidden), n_classes)
+    nodes = node_counts(math.prod(image_shape), hidden, n_classes)
+    names = [*(f"hidden {i + 1}" for i in range(len(hidden))), "output"]
+    computed = (
+        Layer(name, after, count_parameters((before, after)), before * after, after)
+        for name, (before, after) in zip(names, pairwise(nodes), strict=True)
+    )
+    return (Layer("input", nodes[0], 0, 0, nodes[0]), *computed)
+
+
+def count(layers: Sequence[Layer], *, members: int = 1, batch: int | None = 64) -> Budget:
+    """Add up what a network of these layers holds and costs.
+
+    Raises
+    ------
+    OptionError
+        `batch` below 1.
+    """
+    _require_sizes(() if batch is None else (batch,))
+    parameters = sum(layer.parameters for layer in layers)
+    training = TRAINING_COPIES * parameters + (batch or 0) * sum(layer.kept for layer in layers)
+    return Budget(
+        layers=tuple(layers),
+        members=members,
+        batch=batch,
+        parameters=parameters,
+        multiply_adds=sum(layer.multiply_adds for layer in layers),
+        model_bytes=BYTES_PER_NUMBER * parameters,
+        training_bytes=None if batch is None else BYTES_PER_NUMBER * training,
+    )
 
 
 def budget(image_shape: Sequence[int], hidden: Sequence[int], n_classes: int = 2, batch: int = 64) -> Budget:
@@ -118,26 +202,32 @@ def budget(image_shape: Sequence[int], hidden: Sequence[int], n_classes: int = 2
     >>> budget((28, 28), (512, 128, 32)).parameters
     471745
     """
-    if n_classes < 2 or min((*image_shape, *hidden, batch)) < 1:
+    return count(dense_layers(image_shape, hidden, n_classes), batch=batch)
+
+
+def _require_sizes(sizes: Sequence[int], n_classes: int = 2) -> None:
+    if n_classes < 2 or min(sizes, default=1) < 1:
         raise OptionError(
-            found=f"Image {tuple(image_shape)}, layers {tuple(hidden)}, {n_classes} classes, batch {batch}.",
+            found=f"Sizes {', '.join(map(str, sizes))} and {n_classes} classes.",
             needed="Every size is 1 or more, and classes are 2 or more.",
             do="Correct the size.",
         )
-    nodes = node_counts(math.prod(image_shape), hidden, n_classes)
-    names = ["input", *(f"hidden {i + 1}" for i in range(len(hidden))), "output"]
-    layers = [Layer(names[0], nodes[0], 0, 0)]
-    for name, (before, after) in zip(names[1:], pairwise(nodes), strict=True):
-        layers.append(Layer(name, after, count_parameters((before, after)), before * after))
-    parameters = count_parameters(nodes)
-    return Budget(
-        layers=tuple(layers),
-        batch=batch,
-        parameters=parameters,
-        multiply_adds=sum(layer.multiply_adds for layer in layers),
-        model_bytes=BYTES_PER_NUMBER * parameters,
-        training_bytes=training_bytes(nodes, batch),
-    )
+
+
+SIDES = (28, 64, 128, 224, 512)
+"""Image sides, in pixels, between which growth is shown: from MedMNIST's to a radiograph's."""
+
+
+def with_side(image_shape: Sequence[int], side: int) -> tuple[int, ...]:
+    """Give an image `side` pixels along every axis, and the channels that it has.
+
+    Example
+    -------
+    >>> with_side((28, 28), 224), with_side((48, 64, 3), 28), with_side((16, 64, 64, 1), 32)
+    ((224, 224), (28, 28, 3), (32, 32, 32, 1))
+    """
+    grid = (side,) * len(split_channels(image_shape)[0])
+    return grid if len(image_shape) == 2 else (*grid, image_shape[-1])
 
 
 MOST_POSITIONS = 4096
@@ -190,7 +280,7 @@ def convolution_layers(
     Raises
     ------
     OptionError
-        `width` below 2, `depth` below 1, or more stages than the image can be halved.
+        `width` below 2, `depth` below 1, more stages than the image can be halved, or no image or classes.
 
     Example
     -------
@@ -201,20 +291,22 @@ def convolution_layers(
         raise OptionError(
             found=f"width={width}, depth={depth}.", needed="width is 2 or more, depth 1 or more.", do="Raise it."
         )
+    _require_sizes(image_shape, n_classes)
     grid, channels = split_channels(image_shape)
     kernel, stride = _first_window(grid)
     stages = _halvings(tuple((size - by) // by + 1 for size, by in zip(grid, stride, strict=True)), depth)
     one = (1,) * len(grid)
-    layers = [ConvolutionLayer("input", math.prod(image_shape), 0, 0, grid, channels, one, one, one)]
+    n_inputs = math.prod(image_shape)
+    layers = [ConvolutionLayer("input", n_inputs, 0, 0, n_inputs, grid, channels, one, one, one)]
     for stage, size in enumerate(stages):
         after = max(NARROWEST, width // 2 ** (len(stages) - 1 - stage))
         halving = tuple(min(2, n) for n in size) if stage < len(stages) - 1 else one
         for pool in (one, halving):
             layers.append(_convolution(len(layers), layers[-1].channels, after, kernel, stride, size, pool))
             kernel, stride = _window(layers[-1].size), one
-    outputs = 1 if n_classes == 2 else n_classes
-    weights = 2 * layers[-1].channels * outputs
-    return (*layers, ConvolutionLayer("output", outputs, weights + outputs, weights, one, outputs, one, one, one))
+    last, outputs = layers[-1].channels, 1 if n_classes == 2 else n_classes
+    weights, kept = 2 * last * outputs, 3 * last  # means and largest values side by side, and the latter once more
+    return (*layers, ConvolutionLayer("output", outputs, weights + outputs, weights, kept, one, outputs, one, one, one))
 
 
 def _first_window(grid: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -254,11 +346,14 @@ def _convolution(
 ) -> ConvolutionLayer:
     weights = math.prod(kernel) * before * after
     given = tuple(n // by for n, by in zip(size, pool, strict=True))
+    nodes = math.prod(given) * after
     return ConvolutionLayer(
         name=f"convolution {number}",
-        nodes=math.prod(given) * after,
+        nodes=nodes,
         parameters=weights + after,
         multiply_adds=math.prod(size) * weights,
+        # The sums and their normalised values; after pooling its values too, and 8 bytes each to say where they were.
+        kept=2 * math.prod(size) * after + (3 * nodes if max(pool) > 1 else 0),
         size=given,
         channels=after,
         kernel=kernel,
@@ -270,17 +365,19 @@ def _convolution(
 def parse_image_shape(text: str) -> tuple[int, ...]:
     """Read an image's size as people write it: height × width, × channels where there are several.
 
+    A volume has four numbers, slices first and channels last, so that it is never taken for a picture of many channels.
+
     Example
     -------
-    >>> parse_image_shape("28x28x3")
-    (28, 28, 3)
+    >>> parse_image_shape("28x28x3"), parse_image_shape("64x64x64x1")
+    ((28, 28, 3), (64, 64, 64, 1))
     """
     sizes = _whole_numbers(text, "[x×]")
-    if sizes is None or len(sizes) not in (2, 3):
+    if sizes is None or len(sizes) not in (2, 3, 4):
         raise OptionError(
             found=f"Image size '{text}'.",
-            needed="Height x width, and x channels where there are several.",
-            do="Write it like 224x224 or 28x28x3.",
+            needed="Height x width, and x channels where there are several; of a volume slices x both x channels.",
+            do="Write it like 224x224 or 28x28x3, a grey volume like 64x64x64x1.",
         )
     return sizes
 

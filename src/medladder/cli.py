@@ -11,7 +11,16 @@ import typer
 
 from . import __version__
 from .errors import OptionError
-from .terminal import errors_spoken, print_audit, print_budget, print_json, print_plan, print_verdict
+from .terminal import (
+    errors_spoken,
+    print_audit,
+    print_budget,
+    print_json,
+    print_offer,
+    print_plan,
+    print_rung_budgets,
+    print_verdict,
+)
 
 app = typer.Typer(
     name="medladder",
@@ -62,7 +71,9 @@ def _root(
 def study(
     source: Source = "demo:nodule",
     out: Annotated[Path | None, typer.Option(help="Folder of the study; the same folder again goes on.")] = None,
-    rungs: Annotated[str | None, typer.Option(help="Plain rungs; by default prior,logistic,svm,forest,boosting,nn,dnn.")] = None,
+    rungs: Annotated[
+        str | None, typer.Option(help="Plain rungs; by default prior,logistic,svm,forest,boosting,nn,dnn.")
+    ] = None,
     rung: Annotated[
         list[str] | None, typer.Option(help="A rung with settings, as dnn:depth=4,width=512; repeatable.")
     ] = None,
@@ -149,7 +160,9 @@ def _run(
     pictures: bool,
     as_json: bool,
 ) -> None:
+    from .cost import Effort
     from .evidence.weighing import weigh
+    from .planning import DEFAULT_RUNGS, SLOW_RUNG, with_slow_rung
     from .progress import Terminal
     from .report.page import write_report
     from .study import run_study
@@ -172,6 +185,9 @@ def _run(
         print_json({"run": str(folder.path), "report": str(page), "evidence": evidence})
     else:
         print_verdict(evidence, str(page))
+        if "rungs" not in wishes:
+            effort = Effort.of(with_slow_rung(folder.read_plan(), len(cohort.classes)), jobs)
+            print_offer((*DEFAULT_RUNGS, SLOW_RUNG), effort)
 
 
 @app.command()
@@ -217,22 +233,51 @@ def report(
 
 @app.command()
 def budget(
-    image: Annotated[str, typer.Option(metavar="HxW[xC]", help="Size of an image.")],
-    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, as 512,128,32.")],
+    image: Annotated[
+        str, typer.Option(metavar="HxW[xC]", help="Size of an image; of a volume DxHxWxC, grey ones with 1 channel.")
+    ],
+    hidden: Annotated[
+        str | None, typer.Option(help="Widths of a dense network's hidden layers, as 512,128,32.")
+    ] = None,
+    rung: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead, a rung: logistic, nn, dnn, cnn, or dnn:taper=1,width=equal; repeatable."),
+    ] = None,
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 2,
     batch: Annotated[int, typer.Option(help="Images a training step.")] = 64,
     as_json: AsJson = False,
 ) -> None:
-    """Parameters and cost of a network, before training."""
+    """Parameters and cost of a network, before training; of rungs, also how they grow with the image."""
     from .architecture import budget as count
     from .architecture import parse_image_shape, parse_widths
 
     with errors_spoken(as_json=as_json):
-        counted = count(parse_image_shape(image), parse_widths(hidden), classes, batch)
+        shape = parse_image_shape(image)
+        if (hidden is None) == (not rung):
+            raise OptionError(
+                found="Neither --hidden nor --rung." if hidden is None else "Both --hidden and --rung.",
+                needed="One way to say which network.",
+                do="Give --hidden 512,128,32, or --rung dnn.",
+            )
+        if hidden is None:
+            _weigh_rungs(rung or [], shape, classes, batch, as_json=as_json)
+            return
+        counted = count(shape, parse_widths(hidden), classes, batch)
         if as_json:
             print_json(asdict(counted))
         else:
             print_budget(counted)
+
+
+def _weigh_rungs(names: list[str], shape: tuple[int, ...], classes: int, batch: int, *, as_json: bool) -> None:
+    from .rungs import parse_rung
+    from .rungs.budgets import weigh_rung
+
+    weighed = [weigh_rung(parse_rung(name), shape, classes, batch) for name in names]
+    if as_json:
+        print_json({"image": shape, "classes": classes, "rungs": [one.to_json() for one in weighed]})
+        return
+    print_rung_budgets(weighed)
 
 
 @data.command("list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import metadata
 from typing import Any
 
@@ -34,8 +34,9 @@ from .splits import (
     stratified_folds,
 )
 
+SLOW_RUNG = "cnn"
 DEFAULT_RUNGS = ("prior", "logistic", "svm", "forest", "boosting", "nn", "dnn")
-"""What minutes buy; `cnn` takes as long as all of these three times over, and is offered when they are done."""
+"""What minutes buy; `SLOW_RUNG` takes as long as all of these three times over, and is offered when they are done."""
 REPEATS_A_FLEET = 5
 """Repeats trained together: small enough to fill two cores at the largest size, where most of the time goes."""
 
@@ -187,6 +188,12 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
     return PlannedStudy(cohort, plan, record, findings, pools, tuple(specs), covariates)
 
 
+def with_slow_rung(plan: Plan, n_classes: int) -> Plan:
+    """The plan with the slow rung in place of its own: what adding it would ask for."""
+    spec = rungs.parse_rung(SLOW_RUNG)
+    return replace(plan, rungs=(_planned(spec, tuple(plan.image["shape"]), n_classes, None),))
+
+
 def blocks(first: int, last: int) -> tuple[tuple[int, int], ...]:
     """Cut repeats into the blocks that are trained together.
 
@@ -282,6 +289,8 @@ def _planned(
         family=spec.family,
         settings=dict(spec.settings),
         layers=rungs.layers(spec, image_shape, n_classes),
+        members=rungs.members(spec),
+        convolution=rungs.convolution_settings(spec),
         has_covariates=covariates is not None and _takes_covariates(spec),
     )
 

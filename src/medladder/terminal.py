@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .architecture import split_channels
 from .errors import InputError, MedladderError
 
 if TYPE_CHECKING:  # reading a finished study needs neither images nor torch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # reading a finished study needs neither images nor torch
     from .cohort import Cohort
     from .cost import Effort
     from .planning import PlannedStudy
+    from .rungs.budgets import RungBudget
 
 _SEVERITY_STYLE = {"stop": "bold red", "warning": "yellow", "note": "dim"}
 _FILES_SHOWN = 6
@@ -78,6 +80,16 @@ def print_verdict(evidence: dict[str, Any], report: str) -> None:
     console.print()
     console.print(table)
     console.print(f"\nReport: {escape(report)}", soft_wrap=True)
+
+
+def print_offer(names: Sequence[str], effort: Effort) -> None:
+    """What a longer study would add to the one just done."""
+    console = Console(highlight=False)
+    console.print(
+        f"\nNot tried: {names[-1]}, {effort.fits:,} fits, about {minutes(effort.expected_seconds)} here. "
+        f"The same command with --rungs {','.join(names)} adds it to this study.",
+        soft_wrap=True,
+    )
 
 
 def print_plan(planned: PlannedStudy, effort: Effort) -> None:
@@ -141,17 +153,66 @@ def print_audit(cohort: Cohort, counted: dict[str, Any], findings: Sequence[Find
         console.print("\nNothing found that a study must not hide.")
 
 
-def print_budget(budget: Budget) -> None:
-    """Nodes, parameters and arithmetic, layer by layer."""
+def print_budget(budget: Budget, name: str | None = None) -> None:
+    """Nodes, parameters and arithmetic, layer by layer; `name` is the rung's."""
     console = Console(highlight=False)
+    if name is not None:
+        members = f" × {budget.members} members, counted for one" if budget.members > 1 else ""
+        console.print(f"\n[bold]{escape(name)}[/]{members}")
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for name in ("layer", "nodes", "parameters", "multiply-adds an image"):
-        table.add_column(name, justify="left" if name == "layer" else "right", header_style="dim")
+    for heading in ("layer", "nodes", "parameters", "multiply-adds an image"):
+        table.add_column(heading, justify="left" if heading == "layer" else "right", header_style="dim")
     for layer in budget.layers:
         table.add_row(layer.name, f"{layer.nodes:,}", f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
     table.add_row("[bold]all[/]", "", f"[bold]{budget.parameters:,}[/]", f"[bold]{budget.multiply_adds:,}[/]")
     console.print(table)
-    console.print(
-        f"\n{budget.model_bytes / 1e6:.1f} MB as a model, {budget.training_bytes / 1e6:.1f} MB while training "
-        f"(Adam, batches of {budget.batch})."
+    training = (
+        "solved on all its rows at once, not in batches"
+        if budget.training_bytes is None
+        else f"{budget.training_bytes / 1e6:.1f} MB while training (weights, gradients, Adam's two moments and what "
+        f"{budget.batch} images keep of their activations)"
     )
+    console.print(f"\n{budget.model_bytes / 1e6:.1f} MB as a model, {training}.", soft_wrap=True)
+
+
+def print_rung_budgets(weighed: Sequence[RungBudget]) -> None:
+    """How the image's size was read, each rung's network, and how they grow with the image."""
+    grid, channels = split_channels(weighed[0].image_shape)
+    several = f" and {channels} channels" if channels > 1 else ""
+    print(f"Images of {' × '.join(map(str, grid))} {'voxels' if len(grid) == 3 else 'pixels'}{several}.")
+    for one in weighed:
+        print_budget(one.budget, one.rung)
+    _print_growth(weighed)
+
+
+def _print_growth(weighed: Sequence[RungBudget]) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("one network", header_style="dim", overflow="fold")
+    table.add_column("")
+    for shape, _ in weighed[0].growth:
+        side = f"{shape[0]}{'³' if len(shape) == 4 else '²'}"
+        table.add_column(side, justify="right", header_style="dim", no_wrap=True)
+    for one in weighed:
+        budgets = [budget for _, budget in one.growth]
+        table.add_row(escape(one.rung), "parameters", *(brief(b.parameters) if b else "–" for b in budgets))
+        if one.budget.training_bytes is not None:
+            training = [b.training_bytes if b else None for b in budgets]
+            table.add_row("", "training", *("–" if n is None else f"{brief(n)}B" for n in training))
+    console.print("\n[bold]As images grow[/]")
+    console.print(table)
+
+
+def brief(number: float) -> str:
+    """A large number to three digits, with the unit prefix that it needs.
+
+    Example
+    -------
+    >>> brief(785), brief(218465), brief(67_126_337), brief(3.45e10)
+    ('785 ', '218 k', '67.1 M', '34.5 G')
+    """
+    for prefix, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= 0.9995 * size:
+            digits = 0 if number >= 99.95 * size else 1 if number >= 9.995 * size else 2
+            return f"{number / size:.{digits}f} {prefix}"
+    return f"{number:.0f} "

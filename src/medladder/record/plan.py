@@ -21,6 +21,10 @@ class PlannedRung:
     layers: list[int] | None
     has_covariates: bool = False
     """It sees the plan's covariates beside the image."""
+    members: int | None = None
+    """Networks of one fitted rung, where it is one or several; older plans do not say."""
+    convolution: dict[str, Any] | None = None
+    """`width` and `depth` of a convolutional network, from which its layers follow; older plans do not say."""
 
 
 @dataclass(frozen=True)

@@ -69,13 +69,13 @@ def choose_layers(layers: Sequence[int]) -> tuple[list[Layer], int]:
     places = [float(i + (is_deep and i >= _FIRST)) for i in range(len(chosen))]
     colours = deepen(len(chosen))
     drawn = [
-        Layer(nodes, _count_shown(nodes), place / places[-1], colour)
+        Layer(nodes, count_shown(nodes), place / places[-1], colour)
         for nodes, place, colour in zip(chosen, places, colours, strict=True)
     ]
     return drawn, len(layers) - len(chosen)
 
 
-def _count_shown(nodes: int) -> int:
+def count_shown(nodes: int) -> int:
     """Circles for a layer: all of a few, else an even number that grows with the logarithm."""
     return nodes if nodes <= 6 else max(6, min(10, 2 * round(log2(nodes) / 2)))
 
@@ -93,14 +93,19 @@ def add_network(svg: Element, drawn: Sequence[Layer], left_out: int, place: Plac
                 lines.append(f"M{number(x1)} {number(y1)}L{number(x2)} {number(y2)}")
     add(svg, "path", d="".join(lines), fill="none", stroke=LINE, stroke_width=0.6, opacity=0.75)
     for layer in drawn:
-        radius = 11.0 if layer.nodes == 1 else spacing * 0.36
-        for offset in layer.offsets(spacing):
-            x, y = place(layer.depth, offset)
-            add(svg, "circle", cx=x, cy=y, r=radius, fill=layer.colour, stroke=INK, stroke_width=0.8)
-        if layer.is_elided:
-            for step in (-0.5, 0.0, 0.5):
-                x, y = place(layer.depth, step * spacing)
-                add(svg, "circle", cx=x, cy=y, r=1.6, fill=INK)
+        add_nodes(svg, layer, place, spacing)
+
+
+def add_nodes(svg: Element, layer: Layer, place: Place, spacing: float) -> None:
+    """The circles of one layer, and the dots for those not shown."""
+    radius = 11.0 if layer.nodes == 1 else spacing * 0.36
+    for offset in layer.offsets(spacing):
+        x, y = place(layer.depth, offset)
+        add(svg, "circle", cx=x, cy=y, r=radius, fill=layer.colour, stroke=INK, stroke_width=0.8)
+    if layer.is_elided:
+        for step in (-0.5, 0.0, 0.5):
+            x, y = place(layer.depth, step * spacing)
+            add(svg, "circle", cx=x, cy=y, r=1.6, fill=INK)
 
 
 def _add_left_out(svg: Element, before: Layer, after: Layer, left_out: int, place: Place) -> None:
@@ -115,13 +120,19 @@ def _add_left_out(svg: Element, before: Layer, after: Layer, left_out: int, plac
 def add_counts_above(svg: Element, drawn: Sequence[Layer], place: Place, y: float) -> None:
     """Each layer's number of nodes over it, on two levels where they would touch on one."""
     texts = [wording.count(layer.nodes) for layer in drawn]
-    places = [place(layer.depth, 0)[0] for layer in drawn]
+    add_row(svg, texts, [place(layer.depth, 0)[0] for layer in drawn], y, weight="600")
+
+
+def add_row(
+    svg: Element, texts: Sequence[str], places: Sequence[float], y: float, *, colour: str = INK, weight: str = "400"
+) -> None:
+    """Texts side by side, on two levels where they would touch on one."""
     is_tight = any(
         (len(a) + len(b)) / 2 * _LETTER + 6 > end - start
         for (a, start), (b, end) in pairwise(zip(texts, places, strict=True))
     )
     for i, (text, x) in enumerate(zip(texts, places, strict=True)):
-        add_text(svg, x, y + (16 if is_tight and i % 2 else 0), text, anchor="middle", weight="600")
+        add_text(svg, x, y + (16 if is_tight and i % 2 else 0), text, anchor="middle", colour=colour, weight=weight)
 
 
 def add_text(

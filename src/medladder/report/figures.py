@@ -15,7 +15,8 @@ from . import wording
 from .palette import FAINT, SOFT, Look
 from .svg import from_figure
 
-_LETTER = 0.58  # of the font size: the mean width of a letter in the sans-serifs of common systems
+LETTER = 0.58
+"""Of the font size: the mean width of a letter in the sans-serifs of common systems."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,8 @@ def draw_curves(
     recommended = evidence["verdict"]["recommended"]
     below = floors_below(evidence["rungs"])
     rungs = [rung for rung in evidence["rungs"] if rung["points"] and rung["rung"] not in below]
-    captions = {rung["rung"]: _wrap_name(rung["rung"]) for rung in rungs}
-    line_height = shape.font * 1.22
-    heights = [line_height * len(captions[rung["rung"]]) + 3 for rung in rungs]
-    right = 44 + _LETTER * shape.font * max([len(line) for lines in captions.values() for line in lines], default=0)
-    figure, axes = _start_axes(shape, right=right, height=max(shape.height, sum(heights) + 110))
+    captions = {rung["rung"]: wrap_name(rung["rung"]) for rung in rungs}
+    figure, axes = start_curves(shape, captions)
     _scale_axes(axes, rungs, sizes, shape, evidence["unit"])
     for layer, rung in enumerate(rungs):
         look, is_best = looks[rung["rung"]], rung["rung"] == recommended
@@ -73,7 +71,8 @@ def draw_curves(
         else:
             for run in _unbroken_runs(rung["points"], sizes):
                 _plot_run(axes, run, look, is_best=is_best, layer=3 + layer)
-    _label_curves(figure, axes, rungs, captions, heights, looks, shape, recommended)
+    ends = {rung["rung"]: (rung["points"][-1]["n_train"], rung["points"][-1]["auroc"]["estimate"]) for rung in rungs}
+    label_curves(figure, axes, ends, captions, looks, shape, strong=recommended)
     return from_figure(figure, name=name, label=label)
 
 
@@ -99,10 +98,10 @@ def draw_intervals(
 ) -> str:
     """One row a rung at the only size: the estimate a dot, the interval a line, the numbers beside it."""
     rungs = [rung for rung in evidence["rungs"] if rung["points"]]
-    captions = [_wrap_name(rung["rung"]) for rung in rungs]
-    left = 18 + _LETTER * shape.font * max([len(line) for lines in captions for line in lines], default=0)
+    captions = [wrap_name(rung["rung"]) for rung in rungs]
+    left = 18 + LETTER * shape.font * max([len(line) for lines in captions for line in lines], default=0)
     row = shape.font * 1.22 * max([len(lines) for lines in captions], default=1) + 20
-    figure, axes = _start_axes(shape, left=left, right=20, height=70 + row * max(len(rungs), 1))
+    figure, axes = start_axes(shape, left=left, right=20, height=70 + row * max(len(rungs), 1))
     low, high = _score_range(rungs)
     axes.set_xlim(low, high)
     axes.set_ylim(len(rungs) - 0.5, -0.5)
@@ -114,7 +113,7 @@ def draw_intervals(
     for place, (rung, lines) in enumerate(zip(rungs, captions, strict=True)):
         look, metric = looks[rung["rung"]], rung["points"][-1]["auroc"]
         axes.plot([metric["low"], metric["high"]], [place, place], color=look.casing or look.colour, lw=2)
-        axes.plot([metric["estimate"]], [place], **_marker(look, look.marker or "o", 8))
+        axes.plot([metric["estimate"]], [place], **marker(look, look.marker or "o", 8))
         axes.annotate(
             "\n".join(lines),
             (0, place),
@@ -154,7 +153,18 @@ def spread_labels(wanted: Sequence[float], heights: Sequence[float], low: float,
     return [start + offset for start, offset in zip(starts, offsets, strict=True)]
 
 
-def _start_axes(
+def start_curves(shape: Format, captions: dict[str, list[str]], *, left: float = 46) -> tuple[Figure, Axes]:
+    """Axes for curves that are named at their right, as high as their names need."""
+    right = 44 + LETTER * shape.font * max([len(line) for lines in captions.values() for line in lines], default=0)
+    height = sum(_label_height(lines, shape) for lines in captions.values()) + 110
+    return start_axes(shape, left=left, right=right, height=max(shape.height, height))
+
+
+def _label_height(lines: Sequence[str], shape: Format) -> float:
+    return shape.font * 1.22 * len(lines) + 3
+
+
+def start_axes(
     shape: Format, *, left: float = 46, right: float, height: float, top: float = 30, bottom: float = 46
 ) -> tuple[Figure, Axes]:
     """Axes placed in CSS pixels, with a thin line below and nothing else."""
@@ -189,7 +199,7 @@ def _scale_axes(axes: Axes, rungs: Sequence[dict[str, Any]], sizes: Sequence[int
     axes.xaxis.set_minor_formatter(NullFormatter())
     places = [axes.transData.transform((size, 0.5))[0] for size in sizes]
     texts = [wording.count(size) for size in sizes]
-    axes.set_xticklabels(_thin_out(texts, places, shape.font))
+    axes.set_xticklabels(thin_out(texts, places, shape.font))
     axes.set_xlabel(f"training {unit}s (log scale)", color=SOFT, labelpad=8)
     axes.annotate(
         "AUROC, bands are 95 % intervals",
@@ -202,12 +212,12 @@ def _scale_axes(axes: Axes, rungs: Sequence[dict[str, Any]], sizes: Sequence[int
     )
 
 
-def _thin_out(texts: Sequence[str], places: Sequence[float], font: float) -> list[str]:
+def thin_out(texts: Sequence[str], places: Sequence[float], font: float) -> list[str]:
     """Blank the tick labels that would touch: the largest size keeps its own, then the smallest."""
     kept: list[int] = []
     for i in [len(texts) - 1, 0, *range(len(texts) - 2, 0, -1)]:
-        half = len(texts[i]) * font * _LETTER / 2
-        if all(abs(places[i] - places[k]) > half + len(texts[k]) * font * _LETTER / 2 + 6 for k in kept):
+        half = len(texts[i]) * font * LETTER / 2
+        if all(abs(places[i] - places[k]) > half + len(texts[k]) * font * LETTER / 2 + 6 for k in kept):
             kept.append(i)
     return [text if i in kept else "" for i, text in enumerate(texts)]
 
@@ -249,10 +259,11 @@ def _plot_run(axes: Axes, run: Sequence[dict[str, Any]], look: Look, *, is_best:
     (line,) = axes.plot(n, estimate, color=look.colour, lw=width, zorder=layer)
     if look.dash:
         line.set_dashes(look.dash)
-    axes.plot(n, estimate, ls="", zorder=layer, **_marker(look, look.marker, 6.5 if is_best else 5.5))
+    axes.plot(n, estimate, ls="", zorder=layer, **marker(look, look.marker, 6.5 if is_best else 5.5))
 
 
-def _marker(look: Look, marker: str, size: float) -> dict[str, Any]:
+def marker(look: Look, marker: str, size: float) -> dict[str, Any]:
+    """How matplotlib is to mark a point of a rung."""
     return {
         "marker": marker,
         "ms": size,
@@ -262,32 +273,30 @@ def _marker(look: Look, marker: str, size: float) -> dict[str, Any]:
     }
 
 
-def _wrap_name(rung: str) -> list[str]:
+def wrap_name(rung: str) -> list[str]:
     """A rung's name in short lines: its kind, then a setting a line."""
     kind, _, settings = rung.partition(":")
     return [kind, *[wording.shorten(setting, 18) for setting in settings.split(",") if setting]]
 
 
-def _label_curves(
+def label_curves(
     figure: Figure,
     axes: Axes,
-    rungs: Sequence[dict[str, Any]],
+    points: dict[str, tuple[float, float]],
     captions: dict[str, list[str]],
-    heights: Sequence[float],
     looks: dict[str, Look],
     shape: Format,
-    recommended: str | None,
+    *,
+    strong: str | None = None,
 ) -> None:
-    """Each rung's name at the right of its curve, a thin line leading there where names were moved."""
-    ends = [
-        axes.transData.transform((rung["points"][-1]["n_train"], rung["points"][-1]["auroc"]["estimate"]))
-        for rung in rungs
-    ]
-    order = sorted(range(len(rungs)), key=lambda i: float(ends[i][1]))
-    places = spread_labels([float(ends[i][1]) for i in order], [heights[i] for i in order], 4, figure.bbox.height - 4)
+    """Each rung's caption at the right of its curve's last point, a thin line leading there where it was moved."""
+    names, ends = list(points), [axes.transData.transform(point) for point in points.values()]
+    order = sorted(range(len(names)), key=lambda i: float(ends[i][1]))
+    heights = [_label_height(captions[names[i]], shape) for i in order]
+    places = spread_labels([float(ends[i][1]) for i in order], heights, 4, figure.bbox.height - 4)
     start = axes.bbox.x1 + 34
     for i, place in zip(order, places, strict=True):
-        name = rungs[i]["rung"]
+        name = names[i]
         # A curve that stops early must not look as if it went on: its leader is faint and dotted.
         is_whole = float(ends[i][0]) >= max(float(end[0]) for end in ends) - 1
         figure.add_artist(
@@ -310,5 +319,5 @@ def _label_curves(
                 va="center",
                 color=looks[name].ink if line == 0 else SOFT,
                 fontsize=shape.font if line == 0 else shape.font - 1.5,
-                weight="bold" if name == recommended and line == 0 else "normal",
+                weight="bold" if name == strong and line == 0 else "normal",
             )

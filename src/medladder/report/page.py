@@ -14,13 +14,16 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib import image as raster
 
+from ..architecture import ConvolutionLayer
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import Plan, PlannedRung
 from . import tables, wording
 from .diagrams import draw_network
+from .feature_maps import draw_feature_maps
 from .figures import draw_scores, floors_below
-from .palette import choose_looks
+from .growth import draw_growth, grow, plan_layers
+from .palette import Look, choose_looks
 from .rerun import write_commands
 from .unrolling import describe_size, draw_unrolling
 
@@ -92,8 +95,9 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "floors_below": floors_below(evidence["rungs"]) if len(sizes) > 1 else [],
         "scores": draw_scores(evidence, sizes, looks, label=finding) if sizes else None,
         "differences": tables.group_differences(evidence, plan.margin),
-        "networks": _draw_networks(plan, evidence),
+        "networks": _draw_networks(plan, cohort, evidence),
         "unrolled": _draw_unrolled(plan, cohort, evidence, examples),
+        "growth": _draw_growth(plan, cohort, looks),
         "parts": tables.count_parts(cohort, plan.folds),
         "examples": _embed(examples),
         "holds_test_only": [point["holds"] == "test patients only" for point in points],
@@ -134,19 +138,30 @@ def _read_picture(path: Path, *, is_colour: bool) -> Float[np.ndarray, "row colu
     return pixels if is_colour else pixels.mean(axis=2, keepdims=True)
 
 
-def _draw_networks(plan: Plan, evidence: dict[str, Any]) -> list[dict[str, Any]]:
-    """One diagram for each rung that is a network on the unrolled image."""
-    drawn = []
-    for i, planned in enumerate(planned for planned in plan.rungs if planned.layers):
-        layers = planned.layers or []
-        costs = evidence["cost"].get(planned.rung, [])
+def _draw_networks(plan: Plan, cohort: CohortRecord, evidence: dict[str, Any]) -> list[dict[str, Any]]:
+    """One diagram for each rung that is a network whose layers the plan tells."""
+    drawn: list[dict[str, Any]] = []
+    for planned in plan.rungs:
+        layers = plan_layers(planned, cohort.image["shape"], len(cohort.classes))
+        if layers is None:
+            continue
+        name, costs = f"network-{len(drawn)}", evidence["cost"].get(planned.rung, [])
+        stages = [layer for layer in layers[1:-1:2] if isinstance(layer, ConvolutionLayer)]
+        title = _name_stages(len(stages)) if stages else _name_network(planned.layers or [])
+        svg = (
+            draw_feature_maps(layers, name=name, label=_describe_convolution(planned, stages))
+            if stages
+            else draw_network(planned.layers or [], name=name, label=_describe_network(planned))
+        )
         drawn.append(
             {
                 "rung": planned.rung,
-                "layers": layers,
-                "title": _name_network(layers),
+                "layers": planned.layers,
+                "title": title,
                 "n_parameters": costs[-1]["n_parameters"] if costs else None,
-                "svg": draw_network(layers, name=f"network-{i}", label=_describe_network(planned)),
+                "of_one": sum(layer.parameters for layer in layers),
+                "members": None if planned.has_covariates else planned.members,
+                "svg": svg,
             }
         )
     return drawn
@@ -158,9 +173,34 @@ def _name_network(layers: Sequence[int]) -> str:
     return "one hidden layer" if len(layers) == 3 else f"{len(layers) - 2} hidden layers"
 
 
+def _name_stages(n_stages: int) -> str:
+    return "two convolutions" if n_stages == 1 else f"{n_stages} stages of two convolutions"
+
+
 def _describe_network(planned: PlannedRung) -> str:
     nodes = ", then ".join(wording.count(layer) for layer in planned.layers or [])
     return f"The network of {planned.rung}, {_name_network(planned.layers or [])}: {nodes} nodes from input to output."
+
+
+def _describe_convolution(planned: PlannedRung, stages: Sequence[ConvolutionLayer]) -> str:
+    maps = ", then ".join(f"{stage.channels} of {' × '.join(map(str, stage.size))}" for stage in stages)
+    return f"The network of {planned.rung}, {_name_stages(len(stages))}: feature maps, {maps}."
+
+
+def _draw_growth(plan: Plan, cohort: CohortRecord, looks: dict[str, Look]) -> dict[str, Any] | None:
+    """How the plan's networks would grow with its images; None without a network, or for vectors, that have no side."""
+    shape = cohort.image["shape"]
+    grown = grow(plan.rungs, shape, len(cohort.classes)) if len(shape) > 1 else []
+    if not grown:
+        return None
+    has = {planned.convolution is None for planned in plan.rungs if planned.layers or planned.convolution}
+    return {
+        "drawings": draw_growth(grown, looks, shape),
+        "largest": grown[0].sides[-1],
+        "has_dense": True in has,
+        "has_convolution": False in has,
+        "power": "cube" if len(shape) == 4 else "square",
+    }
 
 
 def _draw_unrolled(

@@ -66,6 +66,21 @@ def count(value: float) -> str:
     return f"{round(value):,}"
 
 
+def large(value: float) -> str:
+    """A count to three digits, its size in words.
+
+    Example
+    -------
+    >>> large(785), large(218465), large(67_126_337), large(1e9)
+    ('785', '218,000', '67.1 million', '1 billion')
+    """
+    rounded = float(f"{value:.3g}")
+    for word, size in (("billion", 1e9), ("million", 1e6)):
+        if rounded >= size:
+            return f"{rounded / size:,.6g} {word}"
+    return f"{rounded:,.0f}"
+
+
 def seconds(value: float) -> str:
     """Seconds to two or three digits.
 

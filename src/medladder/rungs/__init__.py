@@ -35,8 +35,8 @@ class Rung:
     summary: str
     target: str
     """The class, as module:Class."""
-    is_network: bool = False
-    """A network on the unrolled image: it has layers to count."""
+    network: Literal["dense", "convolutional"] | None = None
+    """What its layers are made of, where they follow from the size of the image; dense ones see it unrolled."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ LADDER = (
         "conventional",
         "logistic regression on the unrolled image",
         "medladder.rungs.logistic:LogisticClassifier",
-        is_network=True,
+        network="dense",
     ),
     Rung(
         "svm",
@@ -77,20 +77,21 @@ LADDER = (
         "deep",
         "one hidden layer on the unrolled image",
         "medladder.rungs.networks:NeuralNetworkClassifier",
-        is_network=True,
+        network="dense",
     ),
     Rung(
         "dnn",
         "deep",
         "a deep network on the unrolled image, its layers narrowing toward the output",
         "medladder.rungs.networks:DeepNetworkClassifier",
-        is_network=True,
+        network="dense",
     ),
     Rung(
         "cnn",
         "deep",
         "a convolutional network on pictures and volumes",
         "medladder.rungs.convolution:ConvolutionalNetworkClassifier",
+        network="convolutional",
     ),
     Rung(
         "pretrained",
@@ -168,10 +169,30 @@ def layers(spec: RungSpec, image_shape: Sequence[int], n_classes: int) -> list[i
     >>> layers(parse_rung("logistic"), (28, 28), n_classes=2)
     [784, 1]
     """
-    if not _rung(spec.kind).is_network:
+    if _rung(spec.kind).network != "dense":
         return None
-    hidden_widths = getattr(build(spec), "hidden_widths", tuple)
-    return list(node_counts(math.prod(image_shape), hidden_widths(), n_classes))
+    rung, n_inputs = build(spec), math.prod(image_shape)
+    hidden = rung.hidden_widths(n_inputs, n_classes) if hasattr(rung, "hidden_widths") else ()
+    return list(node_counts(n_inputs, hidden, n_classes))
+
+
+def convolution_settings(spec: RungSpec) -> dict[str, Any] | None:
+    """What `medladder.architecture.convolution_layers` takes beside the image; None for a rung that convolves nothing.
+
+    Example
+    -------
+    >>> convolution_settings(parse_rung("cnn:width=32"))
+    {'width': 32, 'depth': None}
+    """
+    if _rung(spec.kind).network != "convolutional":
+        return None
+    rung = build(spec)
+    return {"width": rung.width, "depth": rung.depth}
+
+
+def members(spec: RungSpec) -> int | None:
+    """Networks of one fitted rung, an ensemble's or one; None for a rung that is no network."""
+    return None if _rung(spec.kind).network is None else getattr(build(spec), "members", 1)
 
 
 def settings_of(rung: Rung) -> dict[str, Any]:
@@ -221,9 +242,10 @@ def _read(name: str, text: str, hint: Any) -> Any:
     origins = [typing.get_origin(one) or one for one in hints]
     if Literal in origins:
         names = typing.get_args(hints[origins.index(Literal)])
-        if text not in names:
+        if text in names:
+            return text
+        if int not in origins:
             raise unknown_name(name, text, names)
-        return text
     if Path in origins:
         return find_backbone(text)
     if Sequence in origins or tuple in origins:
@@ -236,6 +258,8 @@ def _read(name: str, text: str, hint: Any) -> Any:
     if str in origins:
         return text
     needed = "a whole number" if int in origins else "a number" if float in origins else "true or false"
+    if Literal in origins:
+        needed += "".join(f", or '{word}'" for word in names)
     raise OptionError(found=f"{name}={text}.", needed=f"{name} is {needed}.", do="Correct the value.")
 
 

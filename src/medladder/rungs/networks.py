@@ -10,7 +10,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, Self, TypeGuard
+from typing import Any, Literal, Self, TypeGuard
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -20,7 +20,14 @@ from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from medladder.architecture import BYTES_PER_NUMBER, count_parameters, node_counts, parse_widths, tapered_widths
+from medladder.architecture import (
+    BYTES_PER_NUMBER,
+    count_parameters,
+    equal_width,
+    node_counts,
+    parse_widths,
+    tapered_widths,
+)
 from medladder.errors import FitError, InputError
 from medladder.rungs.draws import Draw, Sample, draw_by_row, may_learn, parts_of
 from medladder.rungs.recipe import ActivationName, BasisName, DeviceName, Recipe
@@ -180,21 +187,28 @@ class DenseClassifier(NetworkClassifier):
 
     def check_settings(self) -> None:
         """Raise an `OptionError` for a setting out of range, as `fit` would."""
-        self._recipe()
+        self._recipe(n_inputs=1, n_classes=2)
 
     def model_bytes(self, image_shape: Sequence[int], n_classes: int) -> int:
         """Bytes of a fitted model, all members together."""
-        nodes = node_counts(math.prod(image_shape), self.hidden_widths(), n_classes)
+        n_inputs = math.prod(image_shape)
+        nodes = node_counts(n_inputs, self.hidden_widths(n_inputs, n_classes), n_classes)
         return BYTES_PER_NUMBER * self.members * count_parameters(nodes)
 
     @abstractmethod
-    def hidden_widths(self) -> tuple[int, ...]:
-        """Node counts of the hidden layers, from input to output."""
+    def hidden_widths(self, n_inputs: int, n_classes: int) -> tuple[int, ...]:
+        """Node counts of the hidden layers, from input to output, on images of so many values and classes."""
 
     def _train_ensembles(self, images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample]) -> Sequence[Any]:
         from medladder.rungs.fleet import train_fleet
 
-        return train_fleet(images, samples, self._recipe())
+        n_inputs = math.prod(images.shape[1:])
+        ensembles: dict[int, Any] = {}
+        for n_classes in sorted({len(sample.class_weights) for sample in samples}):
+            alike = [index for index, sample in enumerate(samples) if len(sample.class_weights) == n_classes]
+            trained = train_fleet(images, [samples[index] for index in alike], self._recipe(n_inputs, n_classes))
+            ensembles |= dict(zip(alike, trained, strict=True))
+        return [ensembles[index] for index in range(len(samples))]
 
     def _ask(
         self, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
@@ -206,9 +220,9 @@ class DenseClassifier(NetworkClassifier):
     def _chosen(self) -> dict[str, Any]:
         return {"epochs": list(self.ensemble_.epochs), "basis": self.ensemble_.basis}
 
-    def _recipe(self) -> Recipe:
+    def _recipe(self, n_inputs: int, n_classes: int) -> Recipe:
         return Recipe(
-            hidden=self.hidden_widths(),
+            hidden=self.hidden_widths(n_inputs, n_classes),
             activation=self.activation,
             members=self.members,
             dropout=self.dropout,
@@ -267,8 +281,8 @@ class NeuralNetworkClassifier(DenseClassifier):
         )
         self.width = width
 
-    def hidden_widths(self) -> tuple[int, ...]:
-        """Node count of the hidden layer."""
+    def hidden_widths(self, n_inputs: int, n_classes: int) -> tuple[int, ...]:  # noqa: ARG002
+        """Node count of the hidden layer, the same on any image."""
         return tapered_widths(self.width, depth=1, taper=1)
 
 
@@ -276,14 +290,16 @@ class DeepNetworkClassifier(DenseClassifier):
     """Hidden layers that narrow toward the output, on the unrolled image: the rung `dnn`.
 
     `widths`, as "256-64-16" or as numbers, names the hidden layers outright; else hidden layer i has
-    `width` · `taper`^i nodes. The other settings are those of `NeuralNetworkClassifier`.
+    `width` · `taper`^i nodes. With `width` "equal" the network holds as many parameters as the default one does on the
+    same images, up to a node's: `taper=1, width="equal"` puts constant width against the taper at equal parameters.
+    The other settings are those of `NeuralNetworkClassifier`.
     """
 
     def __init__(
         self,
         *,
         depth: int = 3,
-        width: int = 256,
+        width: int | Literal["equal"] = 256,
         taper: float = 0.25,
         widths: Sequence[int] | str | None = None,
         activation: ActivationName = "relu",
@@ -320,11 +336,16 @@ class DeepNetworkClassifier(DenseClassifier):
         self.taper = taper
         self.widths = widths
 
-    def hidden_widths(self) -> tuple[int, ...]:
-        """Node counts of the hidden layers, from input to output."""
-        if self.widths is None:
-            return tapered_widths(self.width, self.depth, self.taper)
-        return parse_widths(self.widths if isinstance(self.widths, str) else "-".join(map(str, self.widths)))
+    def hidden_widths(self, n_inputs: int, n_classes: int) -> tuple[int, ...]:
+        """Node counts of the hidden layers, from input to output, on images of so many values and classes."""
+        if self.widths is not None:
+            return parse_widths(self.widths if isinstance(self.widths, str) else "-".join(map(str, self.widths)))
+        width = self.width
+        if width == "equal":
+            default = DeepNetworkClassifier().hidden_widths(n_inputs, n_classes)
+            parameters = count_parameters(node_counts(n_inputs, default, n_classes))
+            width = equal_width(n_inputs, n_classes, depth=self.depth, taper=self.taper, parameters=parameters)
+        return tapered_widths(width, self.depth, self.taper)
 
 
 def _unrolled(X: ArrayLike) -> ArrayLike:
