@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +57,14 @@ def class_folders(tmp_path: Path) -> Path:
             pixels = rng.normal(level, 40, (16, 16)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "cohort" / name / f"{i:02d}.png")
     return tmp_path / "cohort"
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, as in a worker."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from unittest import SkipTest
 
@@ -43,12 +42,7 @@ STILL = ConvolutionRecipe(
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def spots(n: int = 80, shape: tuple[int, ...] = (6, 6), classes: str = "ab") -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +17,10 @@ from medladder.rungs import pixels as pixels_module
 from medladder.rungs.dense import ACTIVATIONS, logits_of_one, see_layers, write_gradients
 from medladder.rungs.dense import log_loss as torch_log_loss
 from medladder.rungs.draws import Draw, Sample, draw_by_row
-from medladder.rungs.fleet import Ensemble, Network, pace, predict, train_fleet
+from medladder.rungs.fleet import Ensemble, pace, predict, train_fleet
 from medladder.rungs.pixels import MOVED_ROWS, Pixels, inputs_of, unrolled
 from medladder.rungs.recipe import Recipe
-from medladder.rungs.training import Pace, members_of, one_cycle
+from medladder.rungs.training import Network, Pace, members_of, one_cycle
 
 RECIPE = Recipe(
     hidden=(12, 5),
@@ -36,12 +35,7 @@ RECIPE = Recipe(
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def blobs(n: int = 90, n_classes: int = 2, shape: tuple[int, ...] = (6, 5)) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from unittest import SkipTest
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -22,12 +20,7 @@ from medladder.rungs.networks import DeepNetworkClassifier, NeuralNetworkClassif
 QUICK = {"epochs": 8, "members": 3, "random_state": 0}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def spots(n: int = 80, shape: tuple[int, ...] = (6, 6), classes: str = "ab") -> tuple[np.ndarray, np.ndarray]:

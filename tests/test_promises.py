@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from medladder import rungs
 from medladder.errors import FitError
@@ -23,12 +21,7 @@ QUICK = {
 KINDS = [rung.name for rung in rungs.LADDER if rung.name != "pretrained"]  # it sees no image without a backbone
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def build(kind: str) -> Any:

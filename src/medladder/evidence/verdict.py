@@ -202,9 +202,8 @@ def _of_transfer(standing: Standing) -> Sentence | None:
     if _has_transfer(standing):
         return None
     text = (
-        "No pretrained backbone was compared. On small sets of medical images a frozen one with a linear head has "
-        "matched or beaten networks trained from scratch, so it might change which rung to use and how many "
-        f"{standing.unit}s deep learning needs; add --rung pretrained:backbone=PATH to see."
+        "No pretrained backbone was compared: on small sets a frozen one has matched or beaten networks trained from "
+        "scratch, and might change the pick."
     )
     return Sentence(text, "no transfer rung was scored")
 

@@ -30,6 +30,7 @@ from medladder.rungs.training import (
     Cases,
     Kept,
     Member,
+    Network,
     Optimiser,
     Pace,
     find_device,
@@ -63,19 +64,6 @@ _EPSILON = 1e-5
 _CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 _LARGEST = {2: functional.max_pool2d, 3: functional.max_pool3d}
 _DENSE_IN_CHANNELS = {4: torch.channels_last, 5: torch.channels_last_3d}
-
-
-@dataclass(frozen=True)
-class Network:
-    """One trained network, layer by layer, the output last."""
-
-    weights: tuple[Float32[np.ndarray, "after before ..."], ...]
-    biases: tuple[Float32[np.ndarray, " after"], ...]
-
-    @property
-    def n_parameters(self) -> int:
-        """Weights and biases."""
-        return sum(array.size for array in (*self.weights, *self.biases))
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from medladder.rungs.training import (
     Cases,
     Kept,
     Member,
+    Network,
     Optimiser,
     Pace,
     find_device,
@@ -58,19 +59,6 @@ EPOCHS = 12
 
 STEPS_AT_ONCE = 16
 """Steps whose random numbers are drawn together."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """One trained network, layer by layer."""
-
-    weights: tuple[Float32[np.ndarray, "before after"], ...]
-    biases: tuple[Float64[np.ndarray, " after"], ...]
-
-    @property
-    def n_parameters(self) -> int:
-        """Weights and biases."""
-        return sum(array.size for array in (*self.weights, *self.biases))
 
 
 @dataclass(frozen=True)
