@@ -109,3 +109,10 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_script_from_standard_input_is_told_what_to_do() -> None:
+    script = "from medladder.engine import LocalEngine\nwith LocalEngine(2): pass\n"
+    done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "Save it as a file" in done.stderr

@@ -451,3 +451,14 @@ def test_a_mistyped_activation_gets_the_nearest_right_one():
 def test_a_mistyped_basis_gets_the_nearest_right_one():
     with pytest.raises(OptionError, match="Did you mean 'pixels'"):
         replace(RECIPE, basis="pixel")
+
+
+def test_rows_for_choosing_only_shape_neither_moves_nor_basis():
+    images, _ = blobs(n=200, shape=(24, 24))
+    alone = Draw(np.arange(30), np.full(30, -1), seed=0)
+    beside = Draw(np.arange(200), np.where(np.arange(200) < 30, -1, 0), seed=0)
+    views = [inputs_of(see(images, draw, shift=0.05), draw, "auto") for draw in (alone, beside)]
+    assert [view.n_moves for view in views] == [9, 9]
+    assert views[0].n_inputs < 24 * 24
+    assert views[1].n_inputs == 24 * 24
+    np.testing.assert_array_equal(views[0].centre, views[1].centre)

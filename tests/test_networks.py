@@ -250,3 +250,22 @@ def test_pneumonia_is_told_from_few_radiographs(rung, shared_data):
     fitted = rung(random_state=0).fit(images[:128], labels[:128])
     assert roc_auc_score(labels[128:], fitted.predict_proba(images[128:])[:, 1]) > 0.93
     assert roc_auc_score(labels[:128], fitted.out_of_part_proba_[:, 1]) > 0.93
+
+
+def test_labels_for_choosing_only_weigh_nothing():
+    labels = np.array([0, 1] * 20 + [0] * 20)
+    rung = NeuralNetworkClassifier(class_weight="balanced")
+    draw = Draw(np.arange(60), np.where(np.arange(60) < 40, -1, 0), seed=0)
+    assert rung._sample(labels, draw).class_weights.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("rung", [NeuralNetworkClassifier, DeepNetworkClassifier])
+def test_an_unknown_device_is_refused(rung):
+    images, labels = spots()
+    with pytest.raises(OptionError, match="Unknown device 'nonsense'"):
+        rung(**QUICK, device="nonsense").fit(images, labels)
+
+
+def test_an_unknown_weight_of_classes_is_refused_before_anything_is_trained():
+    with pytest.raises(OptionError, match="Did you mean 'balanced'"):
+        NeuralNetworkClassifier(class_weight="balancd").check_settings()

@@ -344,3 +344,21 @@ def test_damaged_features_are_computed_again(cohort: Cohort, tmp_path: Path) -> 
     features.write_bytes(features.read_bytes()[:-40])
     second = ml.run_study(cohort, tmp_path / "second", **wishes)
     assert evidence_of(first) == evidence_of(second)
+
+
+def test_a_study_trained_the_old_way_is_not_gone_on_with(cohort: Cohort, tmp_path: Path) -> None:
+    folder = ml.run_study(cohort, tmp_path / "run", **QUICK)
+    plan = json.loads((folder.path / "plan.json").read_text("utf-8"))
+    del plan["training"]
+    (folder.path / "plan.json").write_text(json.dumps(plan), "utf-8")
+    with pytest.raises(StudyError, match="trained the way of version 1, not networks trained the way of version 2"):
+        ml.run_study(cohort, folder.path, **QUICK)
+    assert ml.weigh(folder), "it can be read all the same"
+
+
+def test_a_lone_balanced_network_is_decided_at_even_shares(cohort: Cohort, tmp_path: Path) -> None:
+    rung = "nn:class_weight=balanced,members=1,epochs=1"
+    folder = ml.run_study(cohort, tmp_path / "run", rungs=(rung,), sizes=(20,), repeats=1, jobs=1)
+    for trial in folder.read_trials():
+        assert trial.decision is not None
+        assert trial.decision["weights"] == [0.5, 0.5]

@@ -29,6 +29,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+EARLY_SLOTS = 2
+"""Workers that start before it is known how much there is to do."""
+
+
 @dataclass(frozen=True)
 class WorkerDied:
     """In place of a result: the worker was ended from outside, most often for want of memory."""
@@ -48,7 +52,8 @@ class LocalEngine:
 
     def __enter__(self) -> LocalEngine:
         if self.jobs > 1:
-            self._slots = [_Slot() for _ in range(self.jobs)]
+            _check_script()
+            self._slots = [_Slot() for _ in range(min(self.jobs, EARLY_SLOTS))]
         return self
 
     def __exit__(
@@ -72,6 +77,8 @@ class LocalEngine:
                 yield item, _limited(work, threads, item)
             return
         waiting = deque(items)
+        while len(self._slots) < min(self.jobs, len(items)):
+            self._slots.append(_Slot())
         running: dict[Future[Result], tuple[Item, int]] = {}
         free = list(range(len(self._slots)))
         while waiting or running:
@@ -125,6 +132,17 @@ class _Slot:
             process.kill()
         for process in processes:
             process.join()
+
+
+def _check_script() -> None:
+    """Refuse a script that no worker can import, before any tries."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if file is not None and file.startswith("<"):
+        raise InputError(
+            found=f"The running script is read from {file}.",
+            needed="A script in a file: each worker imports the file that started it.",
+            do="Save it as a file, or run in this process with jobs=1.",
+        )
 
 
 def _context() -> BaseContext:

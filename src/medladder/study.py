@@ -159,7 +159,7 @@ def _extended(folder: StudyFolder, before: Plan, now: Plan) -> Plan:
     StudyError
         They do not.
     """
-    fixed = ("cohort", "seed", "image", "split", "folds", "keep_val", "margin", "covariates", "protocol")
+    fixed = ("cohort", "seed", "image", "split", "folds", "keep_val", "margin", "covariates", "training", "protocol")
     for name in fixed:
         # Through JSON and back, so that tuples and lists do not differ.
         was, wanted = (json.loads(json.dumps(plan.to_json()[name])) for plan in (before, now))
@@ -215,6 +215,8 @@ def _in_words(name: str, value: Any) -> str:
         return f"the cohort '{value['name']}' (fingerprint {value['fingerprint'][:8]})"
     if name == "image":
         return f"images of {'×'.join(map(str, value['shape']))}"
+    if name == "training":
+        return f"networks trained the way of version {value}"
     if name == "covariates":
         return _covariates_in_words(value)
     return f"{name.replace('_', ' ')} {value}"
@@ -229,7 +231,8 @@ def _covariates_in_words(covariates: dict[str, Any] | None) -> str:
 
 
 def _short(values: Sequence[object]) -> str:
-    return f"0 to {len(values) - 1}" if len(values) > 8 else ", ".join(map(str, values))
+    is_count = len(values) > 2 and list(values) == list(range(len(values)))
+    return f"0 to {len(values) - 1}" if is_count else ", ".join(map(str, values))
 
 
 def _write_pictures(folder: StudyFolder, planned: PlannedStudy) -> None:
@@ -343,7 +346,8 @@ def _shares(
 ) -> Float[np.ndarray, " class_"]:
     """How common each class looks to a rung: as in its rows, unless it was told to weigh the classes."""
     settings = next(p.settings for p in planned.plan.rungs if p.rung == key.rung)
+    counts = np.bincount(learned, minlength=len(planned.record.classes))
+    if settings.get("class_weight") is None:
+        return counts / len(learned)
     seen = ~np.isnan(out_of_part).any(axis=1)
-    if settings.get("class_weight") is not None and seen.any():
-        return np.asarray(out_of_part[seen].mean(axis=0))
-    return np.bincount(learned, minlength=len(planned.record.classes)) / len(learned)
+    return np.asarray(out_of_part[seen].mean(axis=0)) if seen.any() else (counts > 0) / (counts > 0).sum()

@@ -9,6 +9,9 @@ from typing import Any
 
 PROTOCOL = 1
 
+TRAINING = 2
+"""Raised whenever a rung of the same name is trained otherwise, so that no study mixes both; 1 where a plan is silent."""
+
 
 @dataclass(frozen=True)
 class PlannedRung:
@@ -70,6 +73,7 @@ class Plan:
     accept: tuple[str, ...]
     versions: dict[str, str]
     covariates: dict[str, Any] | None = None
+    training: int = field(default=TRAINING)
     extensions: tuple[dict[str, Any], ...] = ()
     protocol: int = field(default=PROTOCOL)
 
@@ -103,7 +107,7 @@ class Plan:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Plan:
         """Rebuild a plan from plan.json's content."""
-        known = dict(data)
+        known = {"training": 1, **data}
         known["rungs"] = tuple(PlannedRung(**planned) for planned in data["rungs"])
         known["repeat_blocks"] = tuple((first, last) for first, last in data["repeat_blocks"])
         for name in ("sizes", "folds", "accept", "extensions"):

@@ -14,7 +14,7 @@ from medladder.architecture import BYTES_PER_NUMBER, convolution_layers, split_c
 from medladder.errors import InputError
 from medladder.rungs.draws import Sample
 from medladder.rungs.networks import NetworkClassifier, are_images
-from medladder.rungs.recipe import ConvolutionRecipe, DeviceName, FlipName
+from medladder.rungs.recipe import ConvolutionRecipe, DeviceName, FlipName, require_class_weight
 
 
 class ConvolutionalNetworkClassifier(NetworkClassifier):
@@ -72,6 +72,7 @@ class ConvolutionalNetworkClassifier(NetworkClassifier):
     def check_settings(self) -> None:
         """Raise an `OptionError` for a setting out of range, as `fit` would."""
         self._recipe()
+        require_class_weight(self.class_weight)
 
     def check_images(self, image_shape: Sequence[int]) -> None:
         """Raise an `OptionError` where images of this shape cannot be halved `depth` times, as `fit` would."""

@@ -1,7 +1,7 @@
 """What every network rung shares, and the rungs on the unrolled image: `nn` with one hidden layer, `dnn` with more.
 
 All are ensembles. Each member holds out another part of the rows, keeps the weights that did best there, and so
-gives out-of-part probabilities for free; the answer is the members' mean probability.
+gives out-of-part probabilities for free, unless it is alone; the answer is the members' mean probability.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from medladder.architecture import (
 )
 from medladder.errors import FitError, InputError
 from medladder.rungs.draws import Draw, Sample, draw_by_row, may_learn, parts_of
-from medladder.rungs.recipe import ActivationName, BasisName, DeviceName, Recipe
+from medladder.rungs.recipe import ActivationName, BasisName, DeviceName, Recipe, require_class_weight
 
 ROWS_AT_ONCE = 512
 """Images read from their file together when they are asked about: those of a whole part may not fit in memory."""
@@ -130,8 +130,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     def _sample(self, labels: Shaped[np.ndarray, " row"], draw: Draw) -> Sample:
         classes, codes = np.unique(labels, return_inverse=True)
-        weights = compute_class_weight(self.class_weight, classes=classes, y=labels)
-        return Sample(draw, codes, weights / weights[codes].mean())
+        learn = may_learn(draw.fold)  # labels that are for choosing only weigh nothing
+        known, of_known = np.unique(labels[learn], return_inverse=True)
+        weights = np.ones(len(classes))
+        weights[np.searchsorted(classes, known)] = compute_class_weight(
+            self.class_weight, classes=known, y=known[of_known]
+        )
+        return Sample(draw, codes, weights / weights[codes[learn]].mean())
 
     def _out_of_part(self, images: Shaped[np.ndarray, "image ..."], draw: Draw) -> Float[np.ndarray, "row class_"]:
         """Probabilities of each row from the members that held it out; a lone member leaves several parts alone."""
@@ -188,6 +193,7 @@ class DenseClassifier(NetworkClassifier):
     def check_settings(self) -> None:
         """Raise an `OptionError` for a setting out of range, as `fit` would."""
         self._recipe(n_inputs=1, n_classes=2)
+        require_class_weight(self.class_weight)
 
     def model_bytes(self, image_shape: Sequence[int], n_classes: int) -> int:
         """Bytes of a fitted model, all members together."""
@@ -206,7 +212,8 @@ class DenseClassifier(NetworkClassifier):
         ensembles: dict[int, Any] = {}
         for n_classes in sorted({len(sample.class_weights) for sample in samples}):
             alike = [index for index, sample in enumerate(samples) if len(sample.class_weights) == n_classes]
-            trained = train_fleet(images, [samples[index] for index in alike], self._recipe(n_inputs, n_classes))
+            recipe = self._recipe(n_inputs, n_classes)
+            trained = train_fleet(images, [samples[index] for index in alike], recipe, self.device)
             ensembles |= dict(zip(alike, trained, strict=True))
         return [ensembles[index] for index in range(len(samples))]
 

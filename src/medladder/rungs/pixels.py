@@ -36,6 +36,9 @@ SPAN_GAIN = 0.7
 NORMALISING_ROWS = 8192
 """Rows that centre and spread are measured on, at most; more would move them by less than 1 % of the spread."""
 
+SPAN_AXES = 3072
+"""Most axes of a span: a draw keeps twelve bytes for every two of them, and a fleet a handful of draws."""
+
 SPATIAL_AXES = {3: (1, 2), 4: (1, 2), 5: (1, 2, 3)}
 """Axes along which images move, by the number of axes; vectors have none."""
 
@@ -161,11 +164,12 @@ class PixelInputs(Inputs):
         self._pixels, self._rows, self.device = pixels, draw.rows, pixels.device
         self.n_rows = len(draw.rows)
         self.n_inputs = pixels.n_inputs
-        self.n_moves = max(1, min(len(pixels.offsets), MOVED_ROWS // len(draw.rows)))
+        learn = may_learn(draw.fold)
+        self.n_moves = max(1, min(len(pixels.offsets), MOVED_ROWS // int(learn.sum())))
         others = np.random.default_rng([draw.seed, _MOVES]).permutation(np.arange(1, len(pixels.offsets)))
         self._moves = [0, *others[: self.n_moves - 1].tolist()]
         self.first_deviation = 1 / math.sqrt(pixels.n_inputs)
-        self.centre, self.scale = pixels.normalisation(draw.rows[may_learn(draw.fold)])
+        self.centre, self.scale = pixels.normalisation(draw.rows[learn])
 
     @cached_property
     def _normaliser(self) -> tuple[Tensor, Tensor]:
@@ -229,7 +233,9 @@ def inputs_of(pixels: Pixels, draw: Draw, basis: str) -> Inputs:
     """
     seen = PixelInputs(pixels, draw)
     n_axes = seen.n_moves * seen.n_rows
-    is_cheaper = n_axes <= SPAN_GAIN * seen.n_inputs and n_axes * seen.n_inputs * 4 <= STORE_BYTES
+    is_cheaper = n_axes <= min(SPAN_GAIN * seen.n_inputs, SPAN_AXES) and n_axes * seen.n_inputs * 4 <= STORE_BYTES
+    if not may_learn(draw.fold).all():
+        return seen  # rows for choosing only must not shape the basis
     if (basis == "span" and n_axes <= seen.n_inputs) or (basis == "auto" and pixels.are_images and is_cheaper):
         return SpanInputs(seen)
     return seen

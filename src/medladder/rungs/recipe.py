@@ -116,3 +116,9 @@ def require(name: str, value: object, is_met: bool, needed: str) -> None:
     """Raise an `OptionError` for a setting that is not what it must be."""
     if not is_met:
         raise OptionError(found=f"{name}={value}.", needed=f"It is {needed}.", do=f"Change {name}.")
+
+
+def require_class_weight(weight: object) -> None:
+    """Raise an `OptionError` for a word that weighs no classes."""
+    if isinstance(weight, str) and weight != "balanced":
+        raise unknown_name("class_weight", weight, ("balanced",))
