@@ -10,7 +10,7 @@ from typing import Any
 PROTOCOL = 1
 
 TRAINING = 2
-"""Raised whenever a rung of the same name is trained otherwise, so that no study mixes both; 1 where a plan is silent."""
+"""Raised whenever a rung of the same name is trained otherwise: no study mixes both. 1 where a plan is silent."""
 
 
 @dataclass(frozen=True)
