@@ -384,7 +384,9 @@ def test_a_study_with_a_backbone(class_folders: Path, tmp_path: Path, monkeypatc
     assert "from scratch" not in said
     for file in run.rglob("*"):
         assert not file.is_file() or b"anna.smith" not in file.read_bytes(), file.name
-    planned = json.loads((run / "plan.json").read_text("utf-8"))["rungs"][1]
+    plan = json.loads((run / "plan.json").read_text("utf-8"))
+    assert {"onnxruntime", "transformers"} <= set(plan["versions"])
+    planned = plan["rungs"][1]
     assert planned["settings"] == {"backbone": name.partition("=")[2].partition(",")[0], "input_size": 32}
     # Elsewhere on the disk it is still the same backbone: nothing is described or trained again.
     moved = Path(shutil.move(path, tmp_path / "net.onnx"))
@@ -603,3 +605,19 @@ def test_without_a_backbone_the_headline_says_so(rung: str, grade: str, families
     with_one = speak(standing(**families, pretrained="transfer"), Pick(rung, grade, 0.01))
     assert not any("scratch" in sentence.text or "No pretrained" in sentence.text for sentence in with_one)
     assert with_one[0].text[0].isupper() or with_one[0].text.startswith(rung)
+
+
+def test_deep_learning_is_not_called_worse_where_no_convolution_was_tried() -> None:
+    worse = Interval(-0.2, -0.3, -0.1)
+
+    def said_of(deep: str) -> str:
+        families = {"svm": "conventional", deep: "deep"}
+        of = standing(**families)
+        lost = Comparison(100, deep, "svm", worse)
+        beaten = Standing(100, families, of.aurocs, [lost], (50, 50), 0.02, None, "patient")
+        return speak(beaten, Pick("svm", "shown", 0.01))[1].text
+
+    assert "shown better than networks on the unrolled image here" in said_of("dnn")
+    assert "No convolutional network was tried." in said_of("dnn")
+    assert "shown better than deep learning here" in said_of("cnn:members=1")
+    assert "No convolutional" not in said_of("cnn:members=1")

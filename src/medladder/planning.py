@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,7 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
         image={"shape": list(cohort.images.shape[1:]), "preparation": cohort.preparation.to_json()},
         margin=wishes.margin,
         accept=tuple(wishes.accept),
-        versions=_versions(),
+        versions=_versions(has_backbone=any(spec.family == "transfer" for spec in specs)),
         covariates=noted,
     )
     return PlannedStudy(cohort, plan, record, findings, pools, tuple(specs), covariates)
@@ -392,8 +393,10 @@ def _thinnest(labels: Int[np.ndarray, " row"], patients: Int[np.ndarray, " row"]
     return min(len(np.unique(patients[labels == class_])) for class_ in np.unique(labels))
 
 
-def _versions() -> dict[str, str]:
-    names = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pillow")
+def _versions(*, has_backbone: bool) -> dict[str, str]:
+    names = ["numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pillow"]
+    if has_backbone:  # either library may run it, and an ONNX file needs but one of them
+        names += [name for name in ("onnxruntime", "transformers") if find_spec(name)]
     return {
         "medladder": __version__,
         "python": platform.python_version(),

@@ -137,7 +137,7 @@ def _of_pick(standing: Standing, pick: Pick) -> Sentence:
     elif len(standing.aurocs) == 1:
         text, rule = f"Only {pick.rung} was tried. {score}.", f"{pick.grade}: no other rung"
     elif pick.grade == "shown":
-        text = f"Use {pick.rung}: no other rung is better by {standing.margin:g} AUROC or more. {score}."
+        text = f"Use {pick.rung}: no other rung tried is better by {standing.margin:g} AUROC or more. {score}."
         rule = "shown: simplest rung that none beats by the margin"
     elif pick.grade == "not contradicted":
         text = f"Use {pick.rung}: nothing here shows that another rung is better. {score}{_limit(pick)}."
@@ -155,6 +155,11 @@ def _of_pick(standing: Standing, pick: Pick) -> Sentence:
 
 def _has_transfer(standing: Standing) -> bool:
     return any(standing.families[rung] == "transfer" for rung in standing.aurocs)
+
+
+def _has_convolution(standing: Standing) -> bool:
+    """Networks that see images as images; a backbone does too."""
+    return _has_transfer(standing) or any(rung.partition(":")[0] == "cnn" for rung in standing.aurocs)
 
 
 def _limit(pick: Pick) -> str:
@@ -176,9 +181,12 @@ def _of_families(standing: Standing) -> Sentence | None:
     if gain.low > 0:
         text = f"Deep learning is shown better than conventional methods here: {deep} against {conventional}, {span}."
     elif gain.high < 0:
-        text = f"Conventional methods are shown better than deep learning here: {deep} against {conventional}, {span}."
+        beaten = "deep learning" if _has_convolution(standing) else "networks on the unrolled image"
+        text = f"Conventional methods are shown better than {beaten} here: {deep} against {conventional}, {span}."
     else:
         text = f"No difference between deep and conventional methods is shown: {deep} against {conventional}, {span}."
+    if gain.low <= 0 and not _has_convolution(standing):
+        text += " No convolutional network was tried."
     if len(standing.aurocs) > 2:
         text += " Each is the best of its kind on these patients, so its own score may look better than it is."
     return Sentence(text, "deep against conventional: best of each by estimate, simultaneous interval")

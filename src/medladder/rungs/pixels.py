@@ -37,7 +37,7 @@ NORMALISING_ROWS = 8192
 """Rows that centre and spread are measured on, at most; more would move them by less than 1 % of the spread."""
 
 SPAN_AXES = 3072
-"""Most axes of a span: a draw keeps twelve bytes for every two of them, and a fleet a handful of draws."""
+"""Most axes of a span: a draw keeps twelve bytes times their square, and a fleet a handful of draws."""
 
 SPATIAL_AXES = {3: (1, 2), 4: (1, 2), 5: (1, 2, 3)}
 """Axes along which images move, by the number of axes; vectors have none."""
@@ -229,7 +229,8 @@ class SpanInputs(Inputs):
 def inputs_of(pixels: Pixels, draw: Draw, basis: str) -> Inputs:
     """Choose what the networks of a draw see.
 
-    `basis` is "pixels", "span" (wherever images are fewer than pixels), or "auto" for the cheaper of the two.
+    `basis` is "pixels", "span" (wherever images are fewer than pixels), or "auto" for the cheaper of the two. A draw
+    with rows for choosing only is always seen in pixels.
     """
     seen = PixelInputs(pixels, draw)
     n_axes = seen.n_moves * seen.n_rows
