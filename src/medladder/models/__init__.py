@@ -1,0 +1,1 @@
+"""A fitted rung in a folder: made, read, asked, evaluated, described."""
