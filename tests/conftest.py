@@ -41,10 +41,10 @@ def shared_data() -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True)
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache."""
-    monkeypatch.setattr(
-        "platformdirs.user_cache_dir", lambda *_args, **_kwargs: str(tmp_path_factory.getbasetemp() / "cache")
-    )
+    """No test reads or fills the user's cache, or their notes of where cohorts lie."""
+    for kind in ("cache", "state"):
+        place = str(tmp_path_factory.getbasetemp() / kind)
+        monkeypatch.setattr(f"platformdirs.user_{kind}_dir", lambda *_args, place=place, **_kwargs: place)
 
 
 @pytest.fixture

@@ -301,7 +301,7 @@ def test_the_command_names_options_that_exist(tmp_path: Path) -> None:
         tmp_path / "chest", rungs=("dnn:depth=4,width=512",), hidden=DEEP, keep_val=True, accept=("x",), leave_out="y"
     ).read_plan()
     options = [word[2:].replace("-", "_") for word in shlex.split(write_commands(plan)[0]) if word.startswith("--")]
-    assert set(options) <= set(inspect.signature(cli.study).parameters)
+    assert set(options) <= set(inspect.signature(cli.studies.study).parameters)
 
 
 def test_the_command_on_the_page_is_the_command(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ if __name__ == "__main__":  # in a script: each worker imports the file that sta
     study = ml.run_study(cohort, out="runs/chest", rungs=["logistic", "svm", "dnn"])
     evidence = ml.weigh(study)
     ml.write_report(study)
+    model = ml.fit_model(study, out="models/chest")
+    model.predict_files("new/")
 ```
 
 The names below are loaded when they are first used, so that reading a finished study needs no torch.
@@ -21,10 +23,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .cohort import Cohort, read_cohort
+    from .cohort import read_cohort
     from .errors import InputError, MedladderError
-    from .evidence.weighing import Evidence, weigh
-    from .record.folder import StudyFolder
+    from .evidence.weighing import weigh
+    from .models.extractor import extractor
+    from .models.fitting import fit_model
+    from .models.folder import read_model
     from .report.page import write_report
     from .rungs.convolution import ConvolutionalNetworkClassifier
     from .rungs.logistic import LogisticClassifier
@@ -37,10 +41,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BoostingClassifier": "rungs.trees",
-    "Cohort": "cohort",
     "ConvolutionalNetworkClassifier": "rungs.convolution",
     "DeepNetworkClassifier": "rungs.networks",
-    "Evidence": "evidence.weighing",
     "ForestClassifier": "rungs.trees",
     "InputError": "errors",
     "LogisticClassifier": "rungs.logistic",
@@ -48,9 +50,11 @@ _HOMES = {
     "NeuralNetworkClassifier": "rungs.networks",
     "PretrainedClassifier": "rungs.pretrained",
     "PriorClassifier": "rungs.prior",
-    "StudyFolder": "record.folder",
     "SupportVectorClassifier": "rungs.support_vectors",
+    "extractor": "models.extractor",
+    "fit_model": "models.fitting",
     "read_cohort": "cohort",
+    "read_model": "models.folder",
     "run_study": "study",
     "weigh": "evidence.weighing",
     "write_report": "report.page",
@@ -58,10 +62,8 @@ _HOMES = {
 
 __all__ = [
     "BoostingClassifier",
-    "Cohort",
     "ConvolutionalNetworkClassifier",
     "DeepNetworkClassifier",
-    "Evidence",
     "ForestClassifier",
     "InputError",
     "LogisticClassifier",
@@ -69,10 +71,12 @@ __all__ = [
     "NeuralNetworkClassifier",
     "PretrainedClassifier",
     "PriorClassifier",
-    "StudyFolder",
     "SupportVectorClassifier",
     "__version__",
+    "extractor",
+    "fit_model",
     "read_cohort",
+    "read_model",
     "run_study",
     "weigh",
     "write_report",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def read_archive(path: Path) -> Archive:
         Not an npz; arrays missing, of objects, of differing lengths, shapes or types; values outside their range;
         more than one label an image.
     """
-    arrays = _read_arrays(path)
+    arrays = _read_arrays(path, [f"{part}_{what}" for part in _PARTS for what in ("images", "labels")])
     images: dict[str, np.ndarray] = {}
     labels, parts = [], []
     for part in _PARTS:
@@ -68,8 +69,28 @@ def read_archive(path: Path) -> Archive:
     return Archive(joined, np.concatenate(labels), tuple(parts))
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    wanted = [f"{part}_{what}" for part in _PARTS for what in ("images", "labels")]
+def read_images(path: Path) -> dict[str, UInt[np.ndarray, "image ... channel"]]:
+    """The arrays of images of an npz by name, labels or not: `images`, `train_images`, `val_images`, `test_images`.
+
+    Raises
+    ------
+    CohortError
+        As `read_archive`, and where there is no such array.
+    """
+    wanted = ["images", *(f"{part}_images" for part in _PARTS)]
+    arrays = {name: array for name, array in _read_arrays(path, wanted).items() if array.ndim and len(array)}
+    if not arrays:
+        raise CohortError(
+            found=f"{path.name} holds none of {', '.join(wanted)}.",
+            needed="At least one of these arrays.",
+            do="Save the images under one of these names.",
+        )
+    joined = _full_range(path, _with_channels(path, _joined(path, arrays)))
+    ends = np.cumsum([len(array) for array in arrays.values()])
+    return dict(zip(arrays, np.split(joined, ends[:-1]), strict=True))
+
+
+def _read_arrays(path: Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:  # opened here, since numpy leaves open what it finds damaged
             arrays = np.load(file, allow_pickle=False)

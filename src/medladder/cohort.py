@@ -18,7 +18,7 @@ from .images.cache import PreparedImages, cache_root, cached, key_of, read_array
 from .images.decoding import prepare_arrays, prepare_files
 from .images.prepare import Preparation
 from .manifest import Manifest, read_csv, read_folder
-from .medmnist import fetch
+from .medmnist import classes_of_file, fetch
 from .progress import QUIET, Progress
 
 
@@ -30,7 +30,7 @@ class Cohort:
     numbered in cohort order and are the images themselves where no one said whose they are (`patients_known`).
     `parts` are train, val or test, `columns` further ones as text. `files` are for the audit only. `unreadable` maps
     files that were left out to the reason, `ignored` endings of other files to their number. `tested_on` names the
-    other cohort whose images are the test part.
+    other cohort whose images are the test part. `sources` are what it was read from, absolute paths or names.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Cohort:
     n_unlabelled: int = 0
     ignored: Mapping[str, int] = field(default_factory=dict)
     tested_on: str | None = None
+    sources: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in zip(self.classes, np.bincount(self.labels), strict=True))
@@ -121,7 +122,8 @@ def read_cohort(
     else:
         cohort = _read_path(Path(source), image_size, root, progress)
     _check_classes(cohort)
-    return cohort
+    is_name = text.startswith(("demo:", "medmnist:"))
+    return replace(cohort, sources=(text if is_name else str(Path(source).resolve()),))
 
 
 def join_test(cohort: Cohort, other: Cohort, *, cache: Path | None = None) -> Cohort:
@@ -177,6 +179,7 @@ def join_test(cohort: Cohort, other: Cohort, *, cache: Path | None = None) -> Co
         columns={name: np.concatenate([one.columns[name] for one in pair]) for name in shared},
         unreadable={f"{one.name}/{file}": why for one in pair for file, why in one.unreadable.items()},
         n_unlabelled=cohort.n_unlabelled + other.n_unlabelled,
+        sources=cohort.sources + other.sources,
     )
 
 
@@ -192,7 +195,7 @@ def _read_path(path: Path, size: tuple[int, ...] | None, root: Path, progress: P
         if path.is_file() and suffix == ".csv":
             return _read_files(_name_of_csv(path), read_csv(path), size, root, progress)
         if path.is_file() and suffix == ".npz":
-            return _read_npz(path, size, root, None)
+            return _read_npz(path, size, root, classes_of_file(path.stem))
     except PermissionError as error:
         raise CohortError(
             found=f"{path} may not be read.", needed="Permission to read it.", do="Ask whoever owns it, or copy it."
@@ -233,7 +236,7 @@ def _read_npz(path: Path, size: tuple[int, ...] | None, root: Path, names: Seque
     archive = read_archive(path)
     prepared = prepare_arrays(archive.images, size=size, root=root)
     present = np.unique(archive.labels)
-    named = names is not None and present.max() < len(names) and present.min() >= 0
+    named = names is not None and present.tolist() == list(range(len(names)))
     classes = tuple(names[i] if names is not None and named else str(i) for i in present.tolist())
     return _cohort(
         path.stem,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from .architecture import convolution_layers
-from .record.plan import FleetKey, Plan
+from .record.plan import FleetKey, Plan, PlannedRung
 
 _FLOPS_A_SECOND = 5e10
 """What one core reached while training small networks (docs/LOG.md); machines differ by a factor of two or three."""
@@ -61,7 +62,12 @@ def threads_a_fleet(plan: Plan, jobs: int) -> int:
 def expected_seconds(plan: Plan, key: FleetKey) -> float:
     """Seconds on one core for all repeats of a fleet, right within a factor of about three."""
     planned = next(p for p in plan.rungs if p.rung == key.rung)
-    n, n_pixels = key.n_train, int(np.prod(plan.image["shape"]))
+    return seconds_a_fit(planned, key.n_train, plan.image["shape"]) * len(key.repeats)
+
+
+def seconds_a_fit(planned: PlannedRung, n: int, image_shape: Sequence[int]) -> float:
+    """Seconds on one core of one fit on n patients, right within a factor of about three."""
+    n_pixels = int(np.prod(image_shape))
     if planned.kind == "prior":
         a_trial = 0.002
     elif planned.kind in ("logistic", "pretrained"):
@@ -75,7 +81,7 @@ def expected_seconds(plan: Plan, key: FleetKey) -> float:
         a_trial = 0.5 + 1.3e-3 * n
     elif planned.kind == "cnn":
         shape = {name: planned.settings[name] for name in ("width", "depth") if name in planned.settings}
-        multiply_adds = sum(layer.multiply_adds for layer in convolution_layers(plan.image["shape"], **shape))
+        multiply_adds = sum(layer.multiply_adds for layer in convolution_layers(image_shape, **shape))
         batch = 32 if n < 2_000 else 64
         steps = max(300, 8 * n / batch)
         products = 6.0 * steps * batch * multiply_adds
@@ -88,4 +94,4 @@ def expected_seconds(plan: Plan, key: FleetKey) -> float:
         batch = 32 if n < 2_000 else 64 if n < 20_000 else 128
         steps = planned.settings.get("members", 5) * max(150, 12 * n / batch)
         a_trial = steps * (_SECONDS_A_STEP + 6.0 * n_weights * batch / _FLOPS_A_SECOND)
-    return a_trial * len(key.repeats)
+    return a_trial

@@ -25,6 +25,21 @@ class Decision:
         return {"weights": list(self.weights), "rule": self.rule}
 
 
+def apparent_shares(
+    learned: Int[np.ndarray, " row"],
+    out_of_part: Float[np.ndarray, "row class_"],
+    *,
+    is_weighted: bool,
+) -> Float[np.ndarray, " class_"]:
+    """How common each class looks to a rung: as among the labels it learned from, unless told to weigh the classes."""
+    n_classes = out_of_part.shape[1]
+    counts = np.bincount(learned, minlength=n_classes)
+    if not is_weighted:
+        return np.asarray(counts / len(learned))
+    seen = ~np.isnan(out_of_part).any(axis=1)
+    return np.asarray(out_of_part[seen].mean(axis=0)) if seen.any() else (counts > 0) / (counts > 0).sum()
+
+
 def choose_decision(
     probabilities: Float[np.ndarray, "row class_"],
     labels: Int[np.ndarray, " row"],

@@ -6,6 +6,7 @@ MedladderError
 │   ├── CohortError       images, labels, a manifest
 │   │   └── ImageError        one image: it is named, skipped and counted
 │   ├── StudyError        the folder of a study
+│   ├── ModelError        the folder of a model
 │   └── OptionError       an option or a setting
 └── FitError          one trial: the study records it and goes on
 ```
@@ -80,6 +81,10 @@ class ImageError(CohortError):
 
 class StudyError(InputError):
     """The folder of a study: foreign, damaged, in use, or the disk beneath it full."""
+
+
+class ModelError(InputError):
+    """The folder of a model: foreign, damaged, altered, of a newer version, or in the way."""
 
 
 class OptionError(InputError):

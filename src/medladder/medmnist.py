@@ -137,6 +137,19 @@ RELEASES = {
 }
 
 
+def classes_of_file(stem: str) -> tuple[str, ...] | None:
+    """Class names of a file that is called as a set is published, whatever its size; None for any other.
+
+    Example
+    -------
+    >>> classes_of_file("pneumoniamnist_64"), classes_of_file("chest")
+    (('normal', 'pneumonia'), None)
+    """
+    name, _, size = stem.partition("_")
+    release = RELEASES.get(name)
+    return None if release is None or not (size.isdecimal() or not size) else release.classes
+
+
 def fetch(name: str, root: Path) -> tuple[Path, Release]:
     """The npz of one MedMNIST set, from the cache under `root` or else from its publisher.
 

@@ -167,7 +167,7 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
     n_classes = len(cohort.classes)
     plan = Plan(
         cohort={"name": cohort.name, "fingerprint": cohort.fingerprint},
-        rungs=tuple(_planned(spec, cohort.images.shape[1:], n_classes, covariates) for spec in specs),
+        rungs=tuple(planned_rung(spec, cohort.images.shape[1:], n_classes, covariates) for spec in specs),
         sizes=default_sizes(smallest.n_patients, share)
         if wishes.sizes is None
         else parse_sizes(wishes.sizes, smallest.n_patients),
@@ -183,7 +183,7 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
         image={"shape": list(cohort.images.shape[1:]), "preparation": cohort.preparation.to_json()},
         margin=wishes.margin,
         accept=tuple(wishes.accept),
-        versions=_versions(has_backbone=any(spec.family == "transfer" for spec in specs)),
+        versions=versions_of(has_backbone=any(spec.family == "transfer" for spec in specs)),
         covariates=noted,
     )
     return PlannedStudy(cohort, plan, record, findings, pools, tuple(specs), covariates)
@@ -192,7 +192,7 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
 def with_slow_rung(plan: Plan, n_classes: int) -> Plan:
     """The plan with the slow rung in place of its own: what adding it would ask for."""
     spec = rungs.parse_rung(SLOW_RUNG)
-    return replace(plan, rungs=(_planned(spec, tuple(plan.image["shape"]), n_classes, None),))
+    return replace(plan, rungs=(planned_rung(spec, tuple(plan.image["shape"]), n_classes, None),))
 
 
 def blocks(first: int, last: int) -> tuple[tuple[int, int], ...]:
@@ -281,9 +281,10 @@ def _takes_covariates(spec: rungs.RungSpec) -> bool:
     return spec.family == "conventional"
 
 
-def _planned(
-    spec: rungs.RungSpec, image_shape: tuple[int, ...], n_classes: int, covariates: Covariates | None
+def planned_rung(
+    spec: rungs.RungSpec, image_shape: tuple[int, ...], n_classes: int, covariates: Covariates | None = None
 ) -> PlannedRung:
+    """A rung as a plan holds it, with what follows from its settings and the images."""
     return PlannedRung(
         rung=spec.rung,
         kind=spec.kind,
@@ -393,7 +394,8 @@ def _thinnest(labels: Int[np.ndarray, " row"], patients: Int[np.ndarray, " row"]
     return min(len(np.unique(patients[labels == class_])) for class_ in np.unique(labels))
 
 
-def _versions(*, has_backbone: bool) -> dict[str, str]:
+def versions_of(*, has_backbone: bool) -> dict[str, str]:
+    """What a study or a model was made with."""
     names = ["numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pillow"]
     if has_backbone:  # either library may run it, and an ONNX file needs but one of them
         names += [name for name in ("onnxruntime", "transformers") if find_spec(name)]

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from .cohort import Cohort
 from .cost import expected_seconds, threads_a_fleet
-from .decision import choose_decision
+from .decision import apparent_shares, choose_decision
 from .engine import LocalEngine, WorkerDied
 from .errors import OptionError, StudyError
 from .fleets import FittedTrial, FleetTask, fit_fleet
@@ -29,6 +28,7 @@ from .record.plan import FleetKey, Plan
 from .record.trials import Trial
 from .rungs.draws import Draw, may_learn
 from .views import views_of
+from .whereabouts import remember
 
 PICTURES_A_CLASS = 6
 
@@ -67,6 +67,7 @@ def run_study(
     with LocalEngine(jobs) as engine:  # its workers import while this process plans
         planned = plan_study(cohort, wanted)
         _make_room(folder)
+        remember(cohort.fingerprint, cohort.sources)
         _go_on(folder, planned, engine, device=device, cache=cache, pictures=pictures, progress=progress)
     return folder
 
@@ -326,7 +327,11 @@ def _trial(planned: PlannedStudy, key: FleetKey, repeat: int, draw: Draw, fitted
         fitted.out_of_part_proba,
         labels,
         record.patients[draw.rows],
-        prevalence=_shares(planned, key, labels[may_learn(draw.fold)], fitted.out_of_part_proba),
+        prevalence=apparent_shares(
+            labels[may_learn(draw.fold)],
+            fitted.out_of_part_proba,
+            is_weighted=_settings(planned.plan, key.rung).get("class_weight") is not None,
+        ),
         is_thin=draw.is_thin,
     )
     return Trial(
@@ -338,16 +343,5 @@ def _trial(planned: PlannedStudy, key: FleetKey, repeat: int, draw: Draw, fitted
     )
 
 
-def _shares(
-    planned: PlannedStudy,
-    key: FleetKey,
-    learned: Int[np.ndarray, " row"],
-    out_of_part: Float[np.ndarray, "row class_"],
-) -> Float[np.ndarray, " class_"]:
-    """How common each class looks to a rung: as in its rows, unless it was told to weigh the classes."""
-    settings = next(p.settings for p in planned.plan.rungs if p.rung == key.rung)
-    counts = np.bincount(learned, minlength=len(planned.record.classes))
-    if settings.get("class_weight") is None:
-        return counts / len(learned)
-    seen = ~np.isnan(out_of_part).any(axis=1)
-    return np.asarray(out_of_part[seen].mean(axis=0)) if seen.any() else (counts > 0) / (counts > 0).sum()
+def _settings(plan: Plan, rung: str) -> dict[str, Any]:
+    return next(planned.settings for planned in plan.rungs if planned.rung == rung)

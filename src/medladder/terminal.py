@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # reading a finished study needs neither images nor torch
     from .audit import Finding
     from .cohort import Cohort
     from .cost import Effort
+    from .models.record import ModelRecord
     from .planning import PlannedStudy
     from .rungs.budgets import RungBudget
 
@@ -173,6 +175,61 @@ def print_budget(budget: Budget, name: str | None = None) -> None:
         f"{budget.batch} images keep of their activations)"
     )
     console.print(f"\n{budget.model_bytes / 1e6:.1f} MB as a model, {training}.", soft_wrap=True)
+
+
+def print_model(record: ModelRecord, out: Path) -> None:
+    """What a model is, how it decides, and what to do with it."""
+    console = Console(highlight=False, soft_wrap=True)
+    training = record.training
+    unit = "patients" if training["patients_known"] else "images"
+    console.print(
+        f"\n[bold]{escape(record.rung['rung'])}[/], fitted on {training['patients']:,} {unit} "
+        f"of {escape(training['cohort']['name'])}"
+        + ("" if training["test_part_kept_apart"] else ", every part of it: evaluate it on others.")
+    )
+    if record.evidence is not None:
+        found, n = record.evidence, record.evidence["point"]["n_train"]
+        auroc = (found["selected"] or {"auroc": found["point"]["auroc"]})["auroc"]
+        console.print(
+            f"Evidence from models of the same recipe on {n:,} {found['unit']}s, not this model: "
+            f"AUROC {_spoken(auroc)}."
+        )
+    elif record.out_of_part is not None and record.out_of_part["auroc"] is not None:
+        console.print(f"No study stands behind it. Out-of-part AUROC {_spoken(record.out_of_part['auroc'])}.")
+    if record.threshold is not None and record.positive is not None:
+        console.print(f"'{escape(record.positive)}' is decided for from a probability of {record.threshold:.3f}.")
+    console.print(f"\nCard: {escape(str(out / 'MODEL_CARD.md'))}")
+    console.print(f"Next: medladder predict {escape(str(out))} IMAGES")
+
+
+def print_evaluation(found: dict[str, Any]) -> None:
+    """What a model scores on a cohort, and how far its probabilities can be believed there."""
+    console = Console(highlight=False, soft_wrap=True)
+    counts = ", ".join(f"{escape(name)} {count:,}" for name, count in found["n"]["per_class"].items())
+    console.print(f"\n{found['n']['patients']:,} {found['unit']}s of {escape(found['cohort']['name'])} ({counts})")
+    for warning in found["warnings"]:
+        console.print(f"[yellow]![/] {escape(warning['text'])}")
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in ("this model here", "estimate", "95 % interval"):
+        table.add_column(name, justify="left" if name == "this model here" else "right", header_style="dim")
+    names = ("auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "brier")
+    rows = [(name.replace("_", " ").replace("auroc", "AUROC"), found[name]) for name in names]
+    rows += [(f"recall of {name}", one) for name, one in found["recall"].items()]
+    calibration = found["calibration"]
+    rows += [(f"calibration {name}", calibration[name]) for name in ("intercept", "slope")]
+    for name, label in (("ppv", "PPV"), ("npv", "NPV"), ("net_benefit", "net benefit")):
+        if found["at_prevalence"] is not None:
+            rows.append((f"{label} at {found['at_prevalence']['prevalence']:.1%}", found["at_prevalence"][name]))
+    for label, one in rows:
+        if one is not None:
+            table.add_row(escape(label), f"{one['estimate']:.3f}", f"{one['low']:.3f}–{one['high']:.3f}")
+    console.print()
+    console.print(table)
+    console.print(f"\n{found['unlike_training']['share']:.1%} of the images are unlike the training images.")
+
+
+def _spoken(interval: dict[str, float]) -> str:
+    return f"{interval['estimate']:.3f} ({interval['low']:.3f}–{interval['high']:.3f})"
 
 
 def print_rung_budgets(weighed: Sequence[RungBudget]) -> None:

@@ -19,7 +19,7 @@ from .intervals import (
 )
 from .metrics import FoldMeasure, Measure, average, brier_terms, macro_auroc, mean_over_units
 from .scores import FoldScores
-from .variance import Variance, training_spread, variance_of
+from .variance import Variance, patient_variance, training_spread, variance_of
 
 CONFIDENCE = 0.95
 
@@ -105,6 +105,13 @@ def _recall(folds: Sequence[FoldScores], k: int) -> Measure:
         counted = fold.truth == k
         parts.append(_part(fold, *mean_over_units(fold.decided == k, counted), weight=int(counted.sum())))
     return Measure(tuple(parts))
+
+
+def recall_interval(fold: FoldScores, k: int) -> Interval:
+    """Recall of one class on one fold, with the chance of its patients alone."""
+    measure = _recall([fold], k)
+    patient, dof = patient_variance(measure)
+    return _proportion(measure, int((fold.truth == k).sum()), Variance(patient, dof))
 
 
 def _all(fold: FoldScores) -> np.ndarray:

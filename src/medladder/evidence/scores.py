@@ -86,9 +86,27 @@ def read_scores(folder: StudyFolder) -> Scores:
 
 def _units(cohort: CohortRecord, fold: int) -> Units:
     rows = np.flatnonzero(cohort.test_fold == fold)
-    who = cohort.patients[rows] if cohort.patients_known else rows
-    pairs, unit_of_row = np.unique(np.stack([who, cohort.labels[rows]]), axis=1, return_inverse=True)
+    return units_of(rows, cohort.labels, cohort.patients if cohort.patients_known else None)
+
+
+def units_of(
+    rows: Int[np.ndarray, " row"], labels: Int[np.ndarray, " image"], patients: Int[np.ndarray, " image"] | None
+) -> Units:
+    """Units that these rows make: patients in a class, or the images themselves where patients are not known."""
+    who = rows if patients is None else patients[rows]
+    pairs, unit_of_row = np.unique(np.stack([who, labels[rows]]), axis=1, return_inverse=True)
     return Units(rows, unit_of_row.ravel(), pairs[1], pairs[0])
+
+
+def mean_by_unit(
+    by_row: Float[np.ndarray, "repeat row class_"], unit_of_row: Int[np.ndarray, " row"]
+) -> Float[np.ndarray, "repeat unit class_"]:
+    """A unit's probability is the mean over its images."""
+    counts = np.bincount(unit_of_row)
+    # Rows are sorted by unit so that a unit's images lie together and one pass adds them up.
+    order = np.argsort(unit_of_row, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return np.asarray(np.add.reduceat(by_row[:, order].astype(float), starts, axis=1) / counts[:, None])
 
 
 def _fold_scores(folder: StudyFolder, units: Units, trials: Sequence[Trial], n_classes: int) -> FoldScores:
@@ -97,11 +115,7 @@ def _fold_scores(folder: StudyFolder, units: Units, trials: Sequence[Trial], n_c
         if trial.fleet not in fleets:
             fleets[trial.fleet] = folder.read_predictions(trial.fleet)
     by_row = np.stack([_probabilities_of(trial, fleets[trial.fleet], units, n_classes) for trial in trials])
-    counts = np.bincount(units.unit_of_row)
-    # Rows are sorted by unit so that a unit's images lie together and one pass adds them up.
-    order = np.argsort(units.unit_of_row, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    probabilities = np.add.reduceat(by_row[:, order].astype(float), starts, axis=1) / counts[:, None]
+    probabilities = mean_by_unit(by_row, units.unit_of_row)
     weights = np.array([_weights_of(trial, n_classes) for trial in trials])
     return FoldScores(
         fold=trials[0].fold,

@@ -19,6 +19,7 @@ from .comparisons import Comparison, change, compare_all
 from .metrics import Measure
 from .points import CONFIDENCE, Measures, Point, measure_folds, weigh_metrics
 from .scores import Scores, read_scores
+from .selection import Selected, correct_pick
 from .variance import training_spread
 from .verdict import Standing, Verdict, pick_rung, speak
 from .warnings import find_warnings
@@ -51,6 +52,7 @@ class Evidence:
     rungs: tuple[RungEvidence, ...]
     comparisons: tuple[Comparison, ...]
     verdict: Verdict
+    selected: Selected
     cost: Mapping[str, Sequence[Mapping[str, float]]]
 
     @property
@@ -71,6 +73,7 @@ class Evidence:
             "rungs": [rung.to_json() for rung in self.rungs],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "verdict": self.verdict.to_json(),
+            "selected": self.selected.to_json(),
             "cost": {rung: [dict(at) for at in sizes] for rung, sizes in self.cost.items()},
         }
 
@@ -112,13 +115,15 @@ def weigh(run: StudyFolder | str | os.PathLike[str]) -> Evidence:
     counts = _counts(scores)
     decided_at = _size_to_decide_at(scores, curves)
     comparisons = compare_all(curves, decided_at, counts, shared, confidence=CONFIDENCE)
+    standing = _stand(scores, rungs, comparisons, decided_at)
     evidence = Evidence(
         unit="patient" if scores.cohort.patients_known else "image",
         n_test={"patients": _n_patients(scores), "per_class": counts, "folds": len(scores.units)},
         classes=scores.cohort.classes,
         rungs=tuple(rungs),
         comparisons=comparisons,
-        verdict=_judge(scores, rungs, curves, comparisons, decided_at, shared),
+        verdict=_judge(scores, rungs, curves, standing, shared),
+        selected=correct_pick(standing, curves, shared, seed=scores.plan.seed),
         cost=_cost(scores),
     )
     folder.write_json("evidence.json", evidence.to_json())
@@ -209,16 +214,13 @@ def _size_to_decide_at(scores: Scores, curves: Mapping[str, Mapping[int, Measure
     return max(sizes, key=lambda n: (sum(n in curve for curve in curves.values()), n))
 
 
-def _judge(
-    scores: Scores,
-    rungs: Sequence[RungEvidence],
-    curves: Mapping[str, Mapping[int, Measure]],
-    comparisons: Sequence[Comparison],
-    n_train: int,
-    shared: Mapping[int, Float[np.ndarray, "f f"]],
-) -> Verdict:
-    here = {rung.rung: point for rung in rungs for point in rung.points if point.n_train == n_train}
-    standing = Standing(
+def _points_at(rungs: Sequence[RungEvidence], n_train: int) -> dict[str, Point]:
+    return {rung.rung: point for rung in rungs for point in rung.points if point.n_train == n_train}
+
+
+def _stand(scores: Scores, rungs: Sequence[RungEvidence], comparisons: Sequence[Comparison], n_train: int) -> Standing:
+    here = _points_at(rungs, n_train)
+    return Standing(
         n_train=n_train,
         families={rung.rung: rung.family for rung in rungs if rung.rung in here},
         aurocs={rung: point.auroc for rung, point in here.items()},
@@ -228,9 +230,19 @@ def _judge(
         last_step=None,
         unit="patient" if scores.cohort.patients_known else "image",
     )
+
+
+def _judge(
+    scores: Scores,
+    rungs: Sequence[RungEvidence],
+    curves: Mapping[str, Mapping[int, Measure]],
+    standing: Standing,
+    shared: Mapping[int, Float[np.ndarray, "f f"]],
+) -> Verdict:
     pick = pick_rung(standing)
-    step = change(curves[pick.rung], n_train, standing.counts, shared, confidence=CONFIDENCE)
+    step = change(curves[pick.rung], standing.n_train, standing.counts, shared, confidence=CONFIDENCE)
     standing = replace(standing, last_step=step)
+    here = _points_at(rungs, standing.n_train)
     is_trained = all(point.holds != "test patients only" for point in here.values())
     warnings = find_warnings(scores, standing, pick, is_training_draw_held=is_trained)
     return Verdict(pick.rung, pick.grade, speak(standing, pick), warnings)

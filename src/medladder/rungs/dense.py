@@ -110,10 +110,17 @@ def logits_of_one(
     layers: Sequence[tuple[Tensor, Tensor]], value: Float[Tensor, "row input"], activation: ActivationName
 ) -> Float[Tensor, "row output"]:
     """Ask one network."""
-    for matrix, bias in layers[:-1]:
-        value = ACTIVATIONS[activation].value(torch.addmm(bias, value, matrix))
     matrix, bias = layers[-1]
-    return torch.addmm(bias, value, matrix)
+    return torch.addmm(bias, hidden_of_one(layers[:-1], value, activation), matrix)
+
+
+def hidden_of_one(
+    layers: Sequence[tuple[Tensor, Tensor]], value: Float[Tensor, "row input"], activation: ActivationName
+) -> Float[Tensor, "row node"]:
+    """What the last of these hidden layers of one network passes on."""
+    for matrix, bias in layers:
+        value = ACTIVATIONS[activation].value(torch.addmm(bias, value, matrix))
+    return value
 
 
 def probabilities(logits: Float[Tensor, "*row output"]) -> Float[Tensor, "*row output"]:

@@ -86,6 +86,12 @@ def pace(n_rows: int, recipe: ConvolutionRecipe) -> Pace:
     return set_pace(n_rows, batch, recipe.epochs, least_epochs=EPOCHS, least_steps=STEPS)
 
 
+def weight_shapes(layers: Sequence[ConvolutionLayer]) -> list[tuple[int, ...]]:
+    """Shapes of a network's weights: after × before × kernel of each convolution, at last output × two a channel."""
+    shapes = [(after.channels, before.channels, *after.kernel) for before, after in pairwise(layers[:-1])]
+    return [*shapes, (layers[-1].channels, 2 * layers[-2].channels)]
+
+
 def train_ensembles(
     images: Shaped[np.ndarray, "image ..."],
     samples: Sequence[Sample],
@@ -126,19 +132,52 @@ def predict(
     """
     asked = ensemble.members if members is None else [ensemble.members[member] for member in members]
     proba = np.zeros((len(images), ensemble.layers[-1].channels))
+    for block, seen in _blocks(ensemble, images):
+        for network in asked:
+            with torch.inference_mode():
+                vote = probabilities(_logits(ensemble.layers, _as_tensors(network), seen).double())
+            proba[block] += vote.numpy()[: len(proba[block])] / len(asked)
+    return np.hstack([1 - proba, proba]) if proba.shape[1] == 1 else proba
+
+
+def layer_values(
+    ensemble: Ensemble, images: Shaped[np.ndarray, "image ..."], layer: int
+) -> Float32[np.ndarray, "image member value"]:
+    """What convolution `layer`, counted from 1, of each member passes on; of the output, the last, its sums.
+
+    Of a convolution's maps, the mean of each and then the largest value of each: what the output sees of the last.
+    """
+    is_output = layer == len(ensemble.layers) - 1
+    size = ensemble.layers[layer].channels * (1 if is_output else 2)
+    values = np.empty((len(images), len(ensemble.members), size), dtype=np.float32)
+    for block, seen in _blocks(ensemble, images):
+        for place, network in enumerate(ensemble.members):
+            weights = _as_tensors(network)
+            with torch.inference_mode():
+                if is_output:
+                    found = _logits(ensemble.layers, weights, seen)
+                else:
+                    found = _summed(_maps(ensemble.layers[1 : layer + 1], weights[:layer], seen))
+            values[block, place] = found.numpy()[: len(values[block])]
+    return values
+
+
+def _blocks(
+    ensemble: Ensemble, images: Shaped[np.ndarray, "image ..."]
+) -> Iterator[tuple[slice, Float32[Tensor, "row channel ..."]]]:
+    """Where some images stand, and what a network sees of them, filled up with empty rows."""
     rows = min(32, _rows_at_once(ensemble.layers))
     for start in range(0, len(images), rows):
         block = unrolled(images[start : start + rows], ensemble.is_standardised)
         filled = np.zeros((rows, block.shape[1]), dtype=block.dtype)
         filled[: len(block)] = block
         seen = _see(torch.from_numpy(filled), ensemble.layers[0], ensemble.centre, ensemble.scale)
-        for network in asked:
-            weights = [torch.from_numpy(array) for array in network.weights]
-            biases = [torch.from_numpy(array) for array in network.biases]
-            with torch.inference_mode():
-                vote = probabilities(_logits(ensemble.layers, list(zip(weights, biases, strict=True)), seen).double())
-            proba[start : start + rows] += vote.numpy()[: len(block)] / len(asked)
-    return np.hstack([1 - proba, proba]) if proba.shape[1] == 1 else proba
+        yield slice(start, start + rows), seen
+
+
+def _as_tensors(network: Network) -> list[tuple[Tensor, Tensor]]:
+    pairs = zip(network.weights, network.biases, strict=True)
+    return [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in pairs]
 
 
 class _Seen:
@@ -187,9 +226,16 @@ def _logits(
     layers: Sequence[ConvolutionLayer], weights: Weights, seen: Float32[Tensor, "row channel ..."]
 ) -> Float32[Tensor, "row output"]:
     """Ask one network."""
-    for layer, (weight, bias) in zip(layers[1:-1], weights[:-1], strict=True):
+    return _answered(_maps(layers[1:-1], weights[:-1], seen), *weights[-1])
+
+
+def _maps(
+    layers: Sequence[ConvolutionLayer], weights: Weights, seen: Float32[Tensor, "row channel ..."]
+) -> Float32[Tensor, "row channel ..."]:
+    """What the last of these convolutions of one network passes on."""
+    for layer, (weight, bias) in zip(layers, weights, strict=True):
         seen = _pooled(_convolved(seen, weight, bias, layer), layer).relu_()
-    return _answered(seen, *weights[-1])
+    return seen
 
 
 def _convolved(
@@ -209,9 +255,13 @@ def _pooled(seen: Float32[Tensor, "row channel ..."], layer: ConvolutionLayer) -
 def _answered(
     seen: Float32[Tensor, "row channel ..."], weight: Float32[Tensor, "output sum"], bias: Float32[Tensor, " output"]
 ) -> Float32[Tensor, "row output"]:
+    return functional.linear(_summed(seen), weight, bias)
+
+
+def _summed(seen: Float32[Tensor, "row channel ..."]) -> Float32[Tensor, "row sum"]:
     """The mean says how much of a feature an image holds, the largest value whether it holds any."""
     values = seen.flatten(2)
-    return functional.linear(torch.cat([values.mean(dim=2), values.amax(dim=2)], dim=1), weight, bias)
+    return torch.cat([values.mean(dim=2), values.amax(dim=2)], dim=1)
 
 
 def _rows_at_once(layers: Sequence[ConvolutionLayer]) -> int:
@@ -223,9 +273,7 @@ class _Learner:
 
     def __init__(self, layers: Sequence[ConvolutionLayer], rng: np.random.Generator, device: torch.device) -> None:
         self.layers = layers
-        shapes = [(after.channels, before.channels, *after.kernel) for before, after in pairwise(layers[:-1])]
-        shapes.append((layers[-1].channels, 2 * layers[-2].channels))
-        self.weights = [_start(shape, rng, device) for shape in shapes]
+        self.weights = [_start(shape, rng, device) for shape in weight_shapes(layers)]
         channels = [layer.channels for layer in layers[1:-1]]
         self.gains = [torch.ones(n, device=device, requires_grad=True) for n in channels]
         self.biases = [torch.zeros(n, device=device, requires_grad=True) for n in (*channels, layers[-1].channels)]

@@ -21,6 +21,7 @@ from torch import Tensor
 from medladder.architecture import node_counts, training_bytes
 from medladder.rungs.dense import (
     ACTIVATIONS,
+    hidden_of_one,
     log_loss,
     logits_of_one,
     probabilities,
@@ -59,6 +60,9 @@ EPOCHS = 12
 
 STEPS_AT_ONCE = 16
 """Steps whose random numbers are drawn together."""
+
+VALUED_ROWS = 32
+"""Images whose values in a layer are computed together."""
 
 
 @dataclass(frozen=True)
@@ -131,16 +135,43 @@ def predict(
     asked = ensemble.members if members is None else [ensemble.members[member] for member in members]
     proba = np.zeros((len(images), ensemble.members[0].biases[-1].size))
     for network in asked:
-        layers = [
-            (torch.from_numpy(matrix).double(), torch.from_numpy(bias))
-            for matrix, bias in zip(network.weights, network.biases, strict=True)
-        ]
+        layers = _in_double(network)
         for start in range(0, len(images), ROWS_AT_ONCE):
             block = slice(start, start + ROWS_AT_ONCE)
             pixels = torch.from_numpy(unrolled(images[block], ensemble.is_standardised).astype(np.float64))
             vote = probabilities(logits_of_one(layers, pixels, ensemble.activation))
             proba[block] += vote.numpy() / len(asked)
     return np.hstack([1 - proba, proba]) if proba.shape[1] == 1 else proba
+
+
+def layer_values(
+    ensemble: Ensemble, images: Shaped[np.ndarray, "image ..."], layer: int
+) -> Float32[np.ndarray, "image member node"]:
+    """What hidden layer `layer`, counted from 1, of each member passes on; of the output, the last, its sums.
+
+    A block always has as many rows, filled up with empty ones, so that a row is computed alike, whoever stands
+    beside it.
+    """
+    nodes = ensemble.members[0].biases[layer - 1].size
+    values = np.empty((len(images), len(ensemble.members), nodes), dtype=np.float32)
+    for place, network in enumerate(ensemble.members):
+        layers = _in_double(network, layer)
+        passed_on = logits_of_one if layer == len(network.weights) else hidden_of_one
+        for start in range(0, len(images), VALUED_ROWS):
+            block = unrolled(images[start : start + VALUED_ROWS], ensemble.is_standardised)
+            filled = np.zeros((VALUED_ROWS, block.shape[1]))
+            filled[: len(block)] = block
+            found = passed_on(layers, torch.from_numpy(filled), ensemble.activation)
+            values[start : start + VALUED_ROWS, place] = found.numpy()[: len(block)]
+    return values
+
+
+def _in_double(network: Network, n_layers: int | None = None) -> list[tuple[Tensor, Tensor]]:
+    """The weights and biases of the first layers, all unless told how many."""
+    return [
+        (torch.from_numpy(matrix).double(), torch.from_numpy(bias))
+        for matrix, bias in zip(network.weights[:n_layers], network.biases[:n_layers], strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -48,13 +48,17 @@ _JITTER = 1e-9  # of the mean square, so that copies of one image leave the Gram
 _MOVES = 0x59A  # keeps the choice of moves apart from what else a draw's seed is used for
 
 
+SMALLEST_SPREAD = 1e-6
+"""Of an image of one grey, rounding leaves less than this, and every library leaves something else."""
+
+
 def unrolled(images: Shaped[np.ndarray, "image ..."], is_standardised: bool) -> Float[np.ndarray, "image input"]:
     """See images as vectors, row by row, each with mean 0 and spread 1 of its own if standardised."""
     pixels = in_unit_range(images).reshape(len(images), -1)
     if is_standardised:
         pixels -= pixels.mean(axis=1, keepdims=True)
         spread = pixels.std(axis=1, keepdims=True)
-        pixels /= np.where(spread > 0, spread, 1)
+        pixels /= np.where(spread > SMALLEST_SPREAD, spread, 1)
     return pixels
 
 

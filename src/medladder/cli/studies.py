@@ -1,17 +1,15 @@
-"""The command line: one verb a function, no logic."""
+"""Verbs about cohorts and studies: study, check, report, budget."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from . import __version__
-from .errors import OptionError
-from .terminal import (
+from ..errors import OptionError
+from ..terminal import (
     errors_spoken,
     print_audit,
     print_budget,
@@ -21,50 +19,8 @@ from .terminal import (
     print_rung_budgets,
     print_verdict,
 )
-
-app = typer.Typer(
-    name="medladder",
-    help="Which classifier can your medical images support, how sure is that, and what would more images buy?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-data = typer.Typer(help="Drawn cohorts with known truth, and MedMNIST by name.", no_args_is_help=True)
-app.add_typer(data, name="data")
-
-Source = Annotated[
-    str, typer.Argument(metavar="COHORT", help="Folder of class folders, CSV, npz, demo:NAME or medmnist:NAME.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-CacheFolder = Annotated[
-    Path | None, typer.Option("--cache", help="Where prepared images are kept; by default the user's cache directory.")
-]
-ImageSize = Annotated[
-    str | None,
-    typer.Option(help="Working size, as 64 or 48x64; by default the smaller of 64 and the median short side."),
-]
-
-
-def main() -> None:
-    """Enter here."""
-    for stream in (sys.stdout, sys.stderr):
-        # Windows writes redirected text in an old code page that has no minus sign and not every class name.
-        stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    app()
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"medladder {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say and exit.")] = False,  # noqa: ARG001
-) -> None:
-    return
+from .doors import app
+from .options import AsJson, CacheFolder, Device, ImageSize, Jobs, Source, listed, read_source
 
 
 @app.command()
@@ -81,10 +37,8 @@ def study(
     repeats: Annotated[int, typer.Option(help="Independent redraws of subset and seed.")] = 10,
     image_size: ImageSize = None,
     seed: Annotated[int, typer.Option(help="Every random number is keyed by it.")] = 0,
-    jobs: Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")] = None,
-    device: Annotated[
-        str, typer.Option(help="Where networks train: cpu, cuda, or auto (cuda where there is one).")
-    ] = "auto",
+    jobs: Jobs = None,
+    device: Device = "auto",
     test: Annotated[str | None, typer.Option(metavar="COHORT", help="Test on another cohort, all of it.")] = None,
     leave_out: Annotated[
         str | None,
@@ -116,7 +70,7 @@ def study(
     """Climb the ladder on a cohort: audit, split, fit, weigh, report."""
     with errors_spoken(as_json=as_json):
         wishes: dict[str, Any] = {
-            "sizes": _listed(sizes),
+            "sizes": listed(sizes),
             "repeats": repeats,
             "seed": seed,
             "leave_out": leave_out,
@@ -124,13 +78,13 @@ def study(
             "margin": margin,
             "accept": tuple(accept or ()),
             "strict": strict,
-            "covariates": _listed(covariates),
+            "covariates": listed(covariates),
             "covariate_use": covariate_use,
             "normal": normal,
         }
         if rungs is not None or rung:
-            wishes["rungs"] = (*(_listed(rungs) or ()), *(rung or ()))
-        cohort = _read(source, image_size, cache, test)
+            wishes["rungs"] = (*(listed(rungs) or ()), *(rung or ()))
+        cohort = read_source(source, image_size, cache, test)
         if plan:
             _show_plan(cohort, wishes, jobs, as_json=as_json)
         else:
@@ -138,8 +92,8 @@ def study(
 
 
 def _show_plan(cohort: Any, wishes: dict[str, Any], jobs: int | None, *, as_json: bool) -> None:
-    from .cost import Effort
-    from .planning import Wishes, plan_study
+    from ..cost import Effort
+    from ..planning import Wishes, plan_study
 
     planned = plan_study(cohort, Wishes.of(**wishes))
     effort = Effort.of(planned.plan, jobs)
@@ -160,12 +114,12 @@ def _run(
     pictures: bool,
     as_json: bool,
 ) -> None:
-    from .cost import Effort
-    from .evidence.weighing import weigh
-    from .planning import DEFAULT_RUNGS, SLOW_RUNG, with_slow_rung
-    from .progress import Terminal
-    from .report.page import write_report
-    from .study import run_study
+    from ..cost import Effort
+    from ..evidence.weighing import weigh
+    from ..planning import DEFAULT_RUNGS, SLOW_RUNG, with_slow_rung
+    from ..progress import Terminal
+    from ..report.page import write_report
+    from ..study import run_study
 
     if out is None:
         raise OptionError(found="No --out.", needed="A folder for the study.", do="Add --out RUN.")
@@ -198,10 +152,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Audit a cohort: counts, unreadable files, copies, label conflicts, patients on both sides."""
-    from .audit import audit, counts
+    from ..audit import audit, counts
 
     with errors_spoken(as_json=as_json):
-        cohort = _read(source, None, cache, None)
+        cohort = read_source(source, None, cache, None)
         findings = audit(cohort)
         counted = counts(cohort)
         if as_json:
@@ -217,9 +171,9 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a study.")], as_json: AsJson = False
 ) -> None:
     """Weigh and draw again, from the study's files alone."""
-    from .evidence.weighing import weigh
-    from .record.folder import StudyFolder
-    from .report.page import write_report
+    from ..evidence.weighing import weigh
+    from ..record.folder import StudyFolder
+    from ..report.page import write_report
 
     with errors_spoken(as_json=as_json):
         folder = StudyFolder(run)
@@ -248,8 +202,8 @@ def budget(
     as_json: AsJson = False,
 ) -> None:
     """Parameters and cost of a network, before training; of rungs, also how they grow with the image."""
-    from .architecture import budget as count
-    from .architecture import parse_image_shape, parse_widths
+    from ..architecture import budget as count
+    from ..architecture import parse_image_shape, parse_widths
 
     with errors_spoken(as_json=as_json):
         shape = parse_image_shape(image)
@@ -270,104 +224,11 @@ def budget(
 
 
 def _weigh_rungs(names: list[str], shape: tuple[int, ...], classes: int, batch: int, *, as_json: bool) -> None:
-    from .rungs import parse_rung
-    from .rungs.budgets import weigh_rung
+    from ..rungs import parse_rung
+    from ..rungs.budgets import weigh_rung
 
     weighed = [weigh_rung(parse_rung(name), shape, classes, batch) for name in names]
     if as_json:
         print_json({"image": shape, "classes": classes, "rungs": [one.to_json() for one in weighed]})
         return
     print_rung_budgets(weighed)
-
-
-@data.command("list")
-def list_data(as_json: AsJson = False) -> None:
-    """Name the drawn cohorts and the MedMNIST sets."""
-    from .medmnist import RELEASES
-    from .phantoms import known
-
-    if as_json:
-        drawn = [{"name": p.name, "about": p.sentence, "classes": p.classes, "patients": p.n_patients} for p in known()]
-        print_json({"drawn": drawn, "medmnist": [{"name": r.name, "classes": r.classes} for r in RELEASES.values()]})
-        return
-    for phantom in known():
-        print(f"demo:{phantom.name:<18} {phantom.sentence}")
-    for release in RELEASES.values():
-        print(f"medmnist:{release.name:<14} {', '.join(release.classes)}")
-
-
-@data.command("make")
-def make_data(
-    name: Annotated[str, typer.Argument(help="nodule, atrophy or cells.")],
-    out: Annotated[Path, typer.Option(help="A new folder for PNG files and labels.csv.")],
-    patients: Annotated[int | None, typer.Option(help="How many patients to draw.")] = None,
-    seed: Annotated[int, typer.Option(help="What every picture is keyed by.")] = 0,
-    size: Annotated[int | None, typer.Option(help="Side of an image in pixels.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Draw a cohort with known truth and write it as a folder with a CSV."""
-    from .drawing import write_drawn
-    from .progress import Terminal
-
-    with errors_spoken(as_json=as_json):
-        manifest, n_images = write_drawn(name, out, n_patients=patients, seed=seed, size=size, progress=Terminal())
-        if as_json:
-            print_json({"manifest": str(manifest), "images": n_images})
-        else:
-            print(f"{n_images} images. Next: medladder study {manifest} --out RUN")
-
-
-@data.command("fetch")
-def fetch_data(
-    name: Annotated[
-        str, typer.Argument(help="A MedMNIST set, as breastmnist, or a pretrained backbone, as backbone:URL.")
-    ],
-    sha256: Annotated[str | None, typer.Option(metavar="HEX", help="Checksum that a backbone must have.")] = None,
-    cache: CacheFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Fetch a MedMNIST set or a backbone once and verify its checksum."""
-    from .images.cache import cache_root
-    from .medmnist import fetch
-
-    with errors_spoken(as_json=as_json):
-        if name.startswith("backbone:"):
-            _fetch_backbone(name.removeprefix("backbone:"), sha256, cache, as_json=as_json)
-            return
-        if sha256 is not None:
-            raise OptionError(
-                found=f"--sha256 for {name}.", needed="It has a published checksum already.", do="Leave --sha256 out."
-            )
-        path, release = fetch(name.removeprefix("medmnist:"), cache_root(cache))
-        if as_json:
-            print_json({"file": str(path), "md5": release.md5})
-        else:
-            print(f"{path}. Next: medladder study medmnist:{release.name} --out RUN")
-
-
-def _fetch_backbone(url: str, sha256: str | None, cache: Path | None, *, as_json: bool) -> None:
-    from .backbones import fetch_backbone, find_backbone
-    from .images.cache import cache_root
-
-    path = fetch_backbone(url, sha256, cache_root(cache))
-    if as_json:
-        print_json({"file": str(path), "identity": find_backbone(path).identity})
-    else:
-        print(f"{path}. Next: medladder study COHORT --out RUN --rungs svm,dnn --rung pretrained:backbone={path}")
-
-
-def _listed(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _read(source: str, image_size: str | None, cache: Path | None, test: str | None) -> Any:
-    from .cohort import join_test, read_cohort
-    from .images.prepare import parse_size
-    from .progress import Terminal
-
-    size = None if image_size is None else parse_size(image_size)
-    cohort = read_cohort(source, image_size=size, cache=cache, progress=Terminal())
-    if test is None:
-        return cohort
-    other = read_cohort(test, image_size=cohort.preparation.size, cache=cache, progress=Terminal())
-    return join_test(cohort, other, cache=cache)

@@ -1,0 +1,165 @@
+"""What one fixed model shows on a cohort: its scores there, with the chance of the patients alone.
+
+Nothing of the training draw is in these numbers: `target` is "model", not the expected score of a recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..errors import OptionError
+from .intervals import FEW_PATIENTS, Interval
+from .points import CONFIDENCE, measure_folds, recall_interval, weigh_metrics
+from .prevalence import AtPrevalence, at_prevalence
+from .reliability import Reliability, reliability_of
+from .scores import FoldScores, mean_by_unit, units_of
+
+_SCORES = ("auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "brier")
+
+
+@dataclass(frozen=True, eq=False)
+class FixedEvidence:
+    """Scores of one model on one cohort; what the cohort cannot tell is None.
+
+    `confusion[i][j]` counts units of class i that were decided to be j.
+    """
+
+    classes: tuple[str, ...]
+    unit: str
+    n_images: int
+    counts: tuple[int, ...]
+    scores: Mapping[str, Interval | None]
+    recall: Mapping[str, Interval | None]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration: Reliability
+    at_prevalence: AtPrevalence | None
+    warnings: tuple[Mapping[str, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `evaluate --json` prints it."""
+        return {
+            "target": "model",
+            "confidence": CONFIDENCE,
+            "unit": self.unit,
+            "classes": list(self.classes),
+            "positive": self.classes[1] if len(self.classes) == 2 else None,
+            "n": {
+                "patients": sum(self.counts),
+                "images": self.n_images,
+                "per_class": dict(zip(self.classes, self.counts, strict=True)),
+            },
+            **{name: _plain(self.scores[name]) for name in _SCORES},
+            "recall": {name: _plain(interval) for name, interval in self.recall.items()},
+            "confusion": [list(row) for row in self.confusion],
+            "calibration": self.calibration.to_json(),
+            "at_prevalence": None if self.at_prevalence is None else self.at_prevalence.to_json(),
+            "warnings": [dict(warning) for warning in self.warnings],
+        }
+
+
+def _plain(interval: Interval | None) -> dict[str, float] | None:
+    return None if interval is None else interval.to_json()
+
+
+def weigh_model(
+    probabilities: Float[np.ndarray, "image class_"],
+    labels: Int[np.ndarray, " image"],
+    patients: Int[np.ndarray, " image"],
+    *,
+    patients_known: bool,
+    classes: Sequence[str],
+    weights: Sequence[float],
+    prevalence: float | None = None,
+    trained_prevalence: Sequence[float] | None = None,
+) -> FixedEvidence:
+    """Score one model's probabilities; the images of a patient are averaged, as in a study.
+
+    `weights` are those of the decision: for the class of largest probability / weight. `prevalence` (0–1, two
+    classes) asks for predictive values there; `trained_prevalence` are the shares that the probabilities were
+    calibrated to.
+
+    Raises
+    ------
+    OptionError
+        A prevalence out of range, with more than two classes, or where a class has no patient.
+    """
+    tested = score_once(probabilities, labels, patients if patients_known else None, weights)
+    counts = tuple(np.bincount(tested.truth, minlength=len(classes)).tolist())
+    decided = tested.decided[0]
+    confusion = np.zeros((len(classes), len(classes)), dtype=int)
+    np.add.at(confusion, (tested.truth, decided), 1)
+    scores, recall = weigh_once(tested, classes)
+    worth = None
+    if prevalence is not None:
+        if len(classes) != 2 or min(counts) == 0:
+            raise OptionError(
+                found=f"--prevalence with {len(classes)} classes, of which {sum(n > 0 for n in counts)} are here.",
+                needed="Two classes, and patients of both.",
+                do="Drop --prevalence.",
+            )
+        trained = None if trained_prevalence is None else trained_prevalence[1] / sum(trained_prevalence)
+        right = (int(confusion[0, 0]), int(confusion[1, 1]))
+        threshold = weights[1] / sum(weights)
+        worth = at_prevalence(right, (counts[0], counts[1]), prevalence, threshold, trained, confidence=CONFIDENCE)
+    return FixedEvidence(
+        classes=tuple(classes),
+        unit="patient" if patients_known else "image",
+        n_images=len(labels),
+        counts=counts,
+        scores=scores,
+        recall=recall,
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        calibration=reliability_of(
+            tested.probabilities[0], tested.truth, tested.patients, classes, confidence=CONFIDENCE
+        ),
+        at_prevalence=worth,
+        warnings=tuple(_warnings(counts, classes, patients_known=patients_known)),
+    )
+
+
+def score_once(
+    probabilities: Float[np.ndarray, "image class_"],
+    labels: Int[np.ndarray, " image"],
+    patients: Int[np.ndarray, " image"] | None,
+    weights: Sequence[float],
+) -> FoldScores:
+    """One model's predictions by unit, as one repeat of one fold."""
+    units = units_of(np.arange(len(labels)), labels, patients)
+    by_unit = mean_by_unit(probabilities[None], units.unit_of_row)
+    weighed = (by_unit / np.asarray(weights))[:, :, ::-1]  # of equals the last, so that p = threshold is positive
+    decided = by_unit.shape[2] - 1 - weighed.argmax(axis=2)
+    return FoldScores(0, np.zeros(1, dtype=int), 0.0, by_unit, decided, units.truth, units.patients)
+
+
+def weigh_once(
+    tested: FoldScores, classes: Sequence[str]
+) -> tuple[dict[str, Interval | None], dict[str, Interval | None]]:
+    """Every score, and the recall of every class; None where no unit of a class is there to tell."""
+    present = np.bincount(tested.truth, minlength=len(classes)) > 0
+    scores: dict[str, Interval | None] = dict.fromkeys(_SCORES)
+    if not present.all():
+        return scores, {name: recall_interval(tested, k) if present[k] else None for k, name in enumerate(classes)}
+    found = weigh_metrics({1: measure_folds([tested])}, {1: np.zeros((1, 1))})[1]
+    recalls = found.pop("recalls")
+    if len(classes) == 2:
+        found |= {"specificity": recalls[0], "sensitivity": recalls[1]}
+    return scores | found, dict(zip(classes, recalls, strict=True))
+
+
+def _warnings(counts: Sequence[int], classes: Sequence[str], *, patients_known: bool) -> Iterator[dict[str, str]]:
+    unit = "patients" if patients_known else "images"
+    for name, count in zip(classes, counts, strict=True):
+        if count == 0:
+            text = f"No {unit} of class '{name}' are here: only the recall of the others can be told."
+            yield {"text": text, "rule": "a class is absent"}
+        elif count < FEW_PATIENTS:
+            text = f"Class '{name}' has only {count} {unit} here: its scores are nearly unknown."
+            yield {"text": text, "rule": "under 10 in a class"}
+    if not patients_known:
+        text = "Every image counts as a patient: if patients have several, every interval may be too narrow."
+        yield {"text": text, "rule": "no patient ids"}

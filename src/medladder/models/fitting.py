@@ -1,0 +1,454 @@
+"""From a cohort, or a finished study, to a model: one rung fitted on every patient."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt
+from sklearn.base import BaseEstimator
+
+from medladder import rungs
+from medladder.audit import Finding, audit, conflicting_rows, refuse_unmendable
+from medladder.cohort import Cohort, join_test, read_cohort
+from medladder.cost import seconds_a_fit
+from medladder.decision import Decision, apparent_shares, choose_decision
+from medladder.engine import LocalEngine, WorkerDied
+from medladder.errors import CohortError, FitError, MedladderError, OptionError, StudyError, unknown_name
+from medladder.evidence.fixed import weigh_model
+from medladder.evidence.subgroups import subgroup_scores
+from medladder.evidence.weighing import Evidence, weigh
+from medladder.planning import planned_rung, versions_of
+from medladder.progress import QUIET, Progress
+from medladder.record.folder import StudyFolder
+from medladder.record.plan import TRAINING, Plan
+from medladder.rungs.choosing import Calibration
+from medladder.rungs.draws import Draw, evenly, fit_many, may_learn
+from medladder.splits import draw_seed, groups_of, parts_for_choosing
+from medladder.views import views_of
+from medladder.whereabouts import recall
+
+from .calibration import calibrate, calibrated
+from .folder import check_out, write_model
+from .likeness import learn_likeness
+from .model import Model
+from .record import ModelRecord
+
+LIKENESS_IMAGES = 4096
+"""Images, at most, that say what training images look like."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitTask:
+    """What a worker is sent to fit one rung on all rows of one draw."""
+
+    spec: rungs.RungSpec
+    seen: Path
+    labels: Int[np.ndarray, " image"]
+    draw: Draw
+    device: str
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A rung with what follows from its out-of-part predictions; rows are those of `draw`."""
+
+    rung: BaseEstimator
+    draw: Draw
+    out_of_part: Float[np.ndarray, "row class_"]
+    """Calibrated; NaN where a row was never held out."""
+    calibration: Calibration
+    decision: Decision
+
+    @property
+    def was_held_out(self) -> Bool[np.ndarray, " row"]:
+        """Rows that some member had not seen."""
+        return ~np.isnan(self.out_of_part).any(axis=1)
+
+
+def fit_model(
+    source: Cohort | StudyFolder | str | Path,
+    out: str | Path,
+    *,
+    rung: str | None = None,
+    cohort: Cohort | None = None,
+    seed: int | None = None,
+    keep_test: bool = False,
+    accept: Sequence[str] = (),
+    device: str = "auto",
+    jobs: int | None = None,
+    cache: Path | None = None,
+    progress: Progress = QUIET,
+) -> Model:
+    """Fit one rung on all patients of a cohort, or the rung that a study recommends on all of the study's.
+
+    `source` is a `Cohort`, or the folder of a study; `rung` names the rung, and for a study is the recommended one
+    unless given. A study's images are found where they were read from; `cohort` gives them where they lie elsewhere.
+    `keep_test` leaves the cohort's own test part out, so that the model can be evaluated on it.
+
+    Raises
+    ------
+    CohortError
+        The audit found what cannot be mended, or a class has fewer than two patients.
+    StudyError
+        The folder holds no study, or one of another way of training, or its images are not found or have changed.
+    ModelError
+        `out` is not empty, or cannot be written.
+    OptionError
+        An option that is unknown, out of range or without effect here.
+    FitError
+        The rung could not be fitted.
+    """
+    check_out(Path(out))
+    evidence: dict[str, Any] | None = None
+    if isinstance(source, Cohort):
+        if rung is None:
+            raise OptionError(
+                found="A cohort without --rung.",
+                needed="The rung to fit.",
+                do="Add --rung svm, or fit the folder of a study: it recommends one.",
+            )
+        if cohort is not None:
+            raise OptionError(found="Two cohorts.", needed="One.", do="Drop --cohort.")
+        spec, images = rungs.parse_rung(rung), source
+    else:
+        folder = source if isinstance(source, StudyFolder) else StudyFolder(source)
+        plan = _read_plan(folder, seed, keep_test=keep_test)
+        weighed = weigh(folder)
+        spec = _rung_of_study(plan, weighed, rung)
+        images = _images_of(folder, plan, cohort, cache, progress)
+        evidence, seed = _evidence_of(plan, weighed, spec.rung, is_recommended=rung is None), plan.seed
+        accept = (*plan.accept, *accept)
+    return _fit(
+        images,
+        spec,
+        Path(out),
+        evidence=evidence,
+        seed=seed or 0,
+        keep_test=keep_test,
+        accept=tuple(accept),
+        device=device,
+        jobs=jobs,
+        cache=cache,
+        progress=progress,
+    )
+
+
+def _read_plan(folder: StudyFolder, seed: int | None, *, keep_test: bool) -> Plan:
+    plan = folder.read_plan()
+    if seed is not None or keep_test:
+        given = "--keep-test" if keep_test else "--seed"
+        raise OptionError(
+            found=f"{given} with the folder of a study.",
+            needed="A study's model is fitted on all patients with the study's seed.",
+            do=f"Drop {given}, or fit the cohort itself: medladder fit COHORT --rung R {given}.",
+        )
+    if plan.training != TRAINING:
+        raise StudyError(
+            found=f"{folder.path} holds a study whose rungs were trained the way of version {plan.training}.",
+            needed=f"The way of this version, {TRAINING}: else the evidence would be of another recipe.",
+            do="Run the study again, or fit with the version of medladder that made it.",
+        )
+    return plan
+
+
+def _rung_of_study(plan: Plan, evidence: Evidence, given: str | None) -> rungs.RungSpec:
+    """The rung to fit, with what its settings name on this machine."""
+    name = given or evidence.recommended
+    known = [planned.rung for planned in plan.rungs]
+    if name.startswith("pretrained") and given is None:
+        raise OptionError(
+            found=f"The study recommends {name}.",
+            needed="The path of that backbone: a study keeps none.",
+            do="Add --rung pretrained:backbone=PATH.",
+        )
+    spec = rungs.parse_rung(name)
+    if spec.rung not in known:
+        raise unknown_name("rung of this study", spec.rung, known)
+    if next(planned for planned in plan.rungs if planned.rung == spec.rung).has_covariates:
+        others = [planned.rung for planned in plan.rungs if not planned.has_covariates and planned.family != "floor"]
+        raise OptionError(
+            found=f"{spec.rung} saw the covariates of this study.",
+            needed="A rung that sees the image alone: a model is asked about files, which bring no covariates.",
+            do=f"Add --rung {others[0]}." if others else "Run the study without --covariates.",
+        )
+    return spec
+
+
+def _images_of(folder: StudyFolder, plan: Plan, given: Cohort | None, cache: Path | None, progress: Progress) -> Cohort:
+    """The study's own images, at its working size."""
+    sources = recall(plan.cohort["fingerprint"])
+    if given is None and not sources:
+        raise StudyError(
+            found=f"Where the images of {folder.path} lie is not known on this machine.",
+            needed="The cohort of the study; its folder holds no path.",
+            do="Add --cohort COHORT.",
+        )
+    cohort = given
+    if cohort is None:
+        size = tuple(plan.image["preparation"]["size"])
+        read = [read_cohort(source, image_size=size, cache=cache, progress=progress) for source in sources]
+        cohort = read[0] if len(read) == 1 else join_test(read[0], read[1], cache=cache)
+    if cohort.fingerprint != plan.cohort["fingerprint"]:
+        raise StudyError(
+            found=f"The images, labels or columns of {cohort.name} are not those of the study.",
+            needed="The cohort as it was: the evidence is of that one.",
+            do="Give it with --cohort as it was, or run the study again.",
+        )
+    return cohort
+
+
+def _evidence_of(plan: Plan, evidence: Evidence, rung: str, *, is_recommended: bool) -> dict[str, Any]:
+    """What a study shows of the recipe, for record and card."""
+    weighed = evidence.to_json()
+    points = next(one["points"] for one in weighed["rungs"] if one["rung"] == rung)
+    if not points:
+        raise OptionError(
+            found=f"{rung} finished no trial in this study.",
+            needed="A rung with evidence.",
+            do="Choose another with --rung, or fit the cohort itself.",
+        )
+    selected = weighed.get("selected") or {}
+    return {
+        "is_recommended": is_recommended,
+        "grade": weighed["verdict"]["grade"],
+        "recommended": weighed["verdict"]["recommended"],
+        "target": weighed["target"],
+        "unit": weighed["unit"],
+        "n_test": weighed["n_test"],
+        "tested_by": plan.split,
+        "point": points[-1],
+        "selected": selected if selected.get("rung") == rung else None,
+        "rungs_compared": [planned.rung for planned in plan.rungs],
+        "sentences": weighed["verdict"]["sentences"],
+        "warnings": weighed["verdict"]["warnings"],
+    }
+
+
+def _fit(
+    cohort: Cohort,
+    spec: rungs.RungSpec,
+    out: Path,
+    *,
+    evidence: dict[str, Any] | None,
+    seed: int,
+    keep_test: bool,
+    accept: tuple[str, ...],
+    device: str,
+    jobs: int | None,
+    cache: Path | None,
+    progress: Progress,
+) -> Model:
+    findings = audit(cohort)
+    refuse_unmendable(findings, accept)
+    rungs.check_images(spec, cohort.images.shape[1:])
+    draw = _draw(cohort, seed, keep_test=keep_test)
+    fitted = _with_choices(_train(cohort, spec, draw, device, jobs, cache, progress), cohort, spec, draw)
+    progress.say("Looking at the training images, and writing the model.")
+    some = evenly(np.arange(len(draw.rows)), LIKENESS_IMAGES)
+    likeness = learn_likeness(cohort.images[draw.rows[some]], draw.fold[some], seed=seed)
+    record = _record(cohort, spec, fitted, evidence, findings, seed, keep_test=keep_test)
+    backbone = Path(spec.files["backbone"]) if "backbone" in spec.files else None
+    return write_model(record, fitted.rung, likeness, _hashes(cohort, draw), out, backbone)
+
+
+def _draw(cohort: Cohort, seed: int, *, keep_test: bool) -> Draw:
+    """All rows that may be learned from, in patient-wise parts."""
+    groups = groups_of(cohort.patients, cohort.contents)
+    left_out = conflicting_rows(cohort)
+    if keep_test:
+        is_test = cohort.parts == "test"
+        if not is_test.any():
+            raise OptionError(
+                found=f"--keep-test, but '{cohort.name}' has no test part.", needed="One.", do="Drop --keep-test."
+            )
+        left_out = left_out | np.isin(groups, groups[is_test])  # with its patients and copies wherever they are
+    rows = np.flatnonzero(~left_out)
+    for class_, name in enumerate(cohort.classes):
+        n = len(np.unique(cohort.patients[rows][cohort.labels[rows] == class_]))
+        if n < 2:
+            raise CohortError(
+                found=f"Class '{name}' has {n} patient{'' if n == 1 else 's'} to learn from.",
+                needed="2 or more.",
+                do="Add patients, merge the class into another, or leave it out.",
+            )
+    fold, is_thin = parts_for_choosing(
+        cohort.labels[rows], cohort.patients[rows], groups[rows], seed=seed, fold=0, repeat=0
+    )
+    return Draw(rows, fold, draw_seed(seed, 0, 0), is_thin)
+
+
+def _train(
+    cohort: Cohort,
+    spec: rungs.RungSpec,
+    draw: Draw,
+    device: str,
+    jobs: int | None,
+    cache: Path | None,
+    progress: Progress,
+) -> BaseEstimator:
+    """Fit in a worker, which may run out of memory without taking this process along."""
+    n_patients = len(np.unique(cohort.patients[draw.rows]))
+    planned = planned_rung(spec, cohort.images.shape[1:], len(cohort.classes))
+    with LocalEngine(jobs) as engine:
+        view = views_of(cohort, [spec], engine, cache=cache, progress=progress)[spec.rung]
+        task = FitTask(spec, view, cohort.labels, draw, device)
+        expected = seconds_a_fit(planned, n_patients, cohort.images.shape[1:])
+        with progress.follow(f"Fitting {spec.rung}", expected) as advance, _ticking(advance, expected):
+            [(_, result)] = list(engine.run(fit_one, [task], threads=engine.jobs))
+    if isinstance(result, WorkerDied):
+        raise MedladderError(f"Fitting {spec.rung}: {result.reason}")
+    if isinstance(result, FitError):
+        raise result
+    return result
+
+
+def fit_one(task: FitTask) -> BaseEstimator | FitError:
+    """Fit the task's rung: the work of a worker."""
+    images = np.load(task.seen, mmap_mode="r", allow_pickle=False)
+    [fitted] = fit_many(rungs.build(task.spec, task.device), images, task.labels, [task.draw])
+    return fitted
+
+
+@contextmanager
+def _ticking(advance: Any, expected: float) -> Iterator[None]:
+    """Move the bar by the clock: one fit does not say how far it is."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        for _ in range(int(expected)):
+            if ended.wait(1):
+                return
+            advance(1)
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        ticker.join()
+
+
+def _with_choices(rung: BaseEstimator, cohort: Cohort, spec: rungs.RungSpec, draw: Draw) -> Fitted:
+    """Calibration, then the decision, both from what members said of patients they had not seen."""
+    labels = cohort.labels[draw.rows]
+    calibration = calibrate(rung.out_of_part_proba_, labels)
+    out_of_part = np.full(rung.out_of_part_proba_.shape, np.nan)
+    held = ~np.isnan(rung.out_of_part_proba_).any(axis=1)
+    out_of_part[held] = calibrated(calibration, rung.out_of_part_proba_[held])
+    is_weighted = spec.settings.get("class_weight") is not None
+    decision = choose_decision(
+        out_of_part,
+        labels,
+        cohort.patients[draw.rows],
+        prevalence=apparent_shares(labels[may_learn(draw.fold)], out_of_part, is_weighted=is_weighted),
+        is_thin=draw.is_thin,
+    )
+    return Fitted(rung, draw, out_of_part, calibration, decision)
+
+
+def _record(
+    cohort: Cohort,
+    spec: rungs.RungSpec,
+    fitted: Fitted,
+    evidence: Mapping[str, Any] | None,
+    findings: Sequence[Finding],
+    seed: int,
+    *,
+    keep_test: bool,
+) -> ModelRecord:
+    held = int(fitted.was_held_out.sum())
+    total = sum(fitted.decision.weights)
+    rule = "out-of-part" if held else "none"
+    return ModelRecord(
+        rung={"rung": spec.rung, "kind": spec.kind, "family": spec.family, "settings": dict(spec.settings)},
+        classes=cohort.classes,
+        image={
+            "shape": list(cohort.images.shape[1:]),
+            "bit_depth": cohort.bit_depth,
+            "preparation": cohort.preparation.to_json(),
+        },
+        parameters={"n": int(fitted.rung.n_parameters_), "chosen": fitted.rung.chosen_},
+        calibration={
+            "slope": fitted.calibration.slope,
+            "bias": fitted.calibration.bias.tolist(),
+            "rule": rule,
+            "images": held,
+        },
+        decision={"weights": [weight / total for weight in fitted.decision.weights], "rule": fitted.decision.rule},
+        training=_training(cohort, fitted.draw, seed, keep_test=keep_test),
+        out_of_part=_own_scores(cohort, fitted) if held else None,
+        evidence=evidence,
+        subgroups=tuple(_subgroups(cohort, fitted)) if held else (),
+        findings=tuple(finding.without_files() for finding in findings),
+        rebuilding={},
+        self_test=(),
+        versions=versions_of(has_backbone=spec.family == "transfer"),
+    )
+
+
+def _training(cohort: Cohort, draw: Draw, seed: int, *, keep_test: bool) -> dict[str, Any]:
+    labels, patients = cohort.labels[draw.rows], cohort.patients[draw.rows]
+    per_class = {
+        name: {
+            "images": int((labels == class_).sum()),
+            "patients": len(np.unique(patients[labels == class_])),
+        }
+        for class_, name in enumerate(cohort.classes)
+    }
+    return {
+        "cohort": {"name": cohort.name, "fingerprint": cohort.fingerprint},
+        "images": len(draw.rows),
+        "patients": len(np.unique(patients)),
+        "patients_known": cohort.patients_known,
+        "per_class": per_class,
+        "prevalence": (np.bincount(labels, minlength=len(cohort.classes)) / len(labels)).tolist(),
+        "left_out": len(cohort.labels) - len(draw.rows) + len(cohort.unreadable),
+        "test_part_kept_apart": keep_test,
+        "heights": _spread(cohort.heights[draw.rows]),
+        "widths": _spread(cohort.widths[draw.rows]),
+        "seed": seed,
+        "parts": int(draw.fold.max()) + 1,
+    }
+
+
+def _spread(lengths: Int[np.ndarray, " image"]) -> list[int]:
+    return [int(lengths.min()), int(np.median(lengths)), int(lengths.max())]
+
+
+def _own_scores(cohort: Cohort, fitted: Fitted) -> dict[str, Any]:
+    held = fitted.was_held_out
+    rows = fitted.draw.rows[held]
+    return weigh_model(
+        fitted.out_of_part[held],
+        cohort.labels[rows],
+        cohort.patients[rows],
+        patients_known=cohort.patients_known,
+        classes=cohort.classes,
+        weights=fitted.decision.weights,
+    ).to_json()
+
+
+def _subgroups(cohort: Cohort, fitted: Fitted) -> list[dict[str, Any]]:
+    rows = fitted.draw.rows
+    return subgroup_scores(
+        fitted.out_of_part,
+        cohort.labels[rows],
+        cohort.patients[rows],
+        {name: column[rows] for name, column in cohort.columns.items()},
+        patients_known=cohort.patients_known,
+        classes=cohort.classes,
+        weights=fitted.decision.weights,
+    )
+
+
+def _hashes(cohort: Cohort, draw: Draw) -> UInt[np.ndarray, "image 16"]:
+    """Content hashes of what was trained on: they tell a known image again, and nothing else."""
+    contents = sorted(set(cohort.contents[draw.rows].tolist()))
+    return np.frombuffer(bytes.fromhex("".join(contents)), np.uint8).reshape(-1, 16)
