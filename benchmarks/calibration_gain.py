@@ -1,7 +1,7 @@
 """What calibrating by out-of-part predictions brings on fresh patients, whose number a drawn cohort does not limit.
 
-For each rung, fits on n patients of several seeds: log loss of the probabilities as the rung gives them and as the model
-states them, on patients drawn afresh, and the calibration slope of both (1 is right).
+For each rung, fits on n patients of several seeds: log loss of the probabilities as the rung gives them and as the
+model states them, on patients drawn afresh, and the calibration slope of both (1 is right).
 """
 
 from __future__ import annotations

@@ -160,8 +160,13 @@ def known(cell: Cell, layout: Layout) -> dict[str, float]:
     return {"prior": 0.5, **{f"rung{k}": float(norm.cdf(norm.ppf(a) / wider)) for k, a in enumerate(cell.aurocs)}}
 
 
+HEAD = """\
+                                        first     bias of the pick      error (rms)    coverage in %        width
+rungs          AUROC     test fold by    %    naive  corrected   +/-    naive  corr.  naive shift corr.  naive corr."""
+
+
 def row_of(found: list[Selected], truth: dict[str, float]) -> str:
-    """Bias and coverage as given; «shifted» is the naive interval moved as a whole by the optimism."""
+    """Bias and coverage as given; «shift» is the naive interval moved as a whole by the optimism."""
     true = np.array([truth[one.rung] for one in found])
     naive, fair = (np.array([(x.estimate, x.low, x.high) for x in xs]).T - true
                    for xs in ([one.naive for one in found], [one.auroc for one in found]))  # fmt: skip
@@ -172,9 +177,9 @@ def row_of(found: list[Selected], truth: dict[str, float]) -> str:
     first = 100 * np.mean([one.rung == "rung0" for one in found])
     error = naive[0].std() / np.sqrt(len(found))
     return (
-        f"{first:4.0f}   {naive[0].mean():+.4f} {fair[0].mean():+.4f} ±{error:.4f}   "
-        f"{np.sqrt((naive[0] ** 2).mean()):.4f} {np.sqrt((fair[0] ** 2).mean()):.4f}   "
-        f"{held[0]:5.1f} {held[1]:5.1f} {held[2]:5.1f}   {wide[0]:.3f} {wide[1]:.3f}"
+        f"{first:3.0f}  {naive[0].mean():+.4f}  {fair[0].mean():+.4f}  {error:.4f}   "
+        f"{np.sqrt((naive[0] ** 2).mean()):.4f} {np.sqrt((fair[0] ** 2).mean()):.4f}  "
+        f"{held[0]:5.1f} {held[1]:5.1f} {held[2]:5.1f}  {wide[0]:.3f} {wide[1]:.3f}"
     )
 
 
@@ -188,10 +193,7 @@ def main() -> None:
     print(
         f"{asked.studies} studies a cell, {asked.draws} draws each; Monte Carlo error of coverage about {worst:.1f} %."
     )
-    print("                                            first   bias of the picked         error (rms)     coverage %"
-          "            width")  # fmt: skip
-    print("rungs           AUROC       test  folds  by       %   naive   corrected         naive  corr.    naive"
-          " shifted corr.  naive corr.")  # fmt: skip
+    print(HEAD)
     for number in map(int, asked.cells.split(",")):
         cell, start = CELLS[number], time.perf_counter()
         layout = lay_out(cell)
@@ -199,7 +201,7 @@ def main() -> None:
         for name in CHOICES:
             span = f"{min(cell.aurocs):.2f}–{max(cell.aurocs):.2f}"
             row = row_of([one[name] for one in found], known(cell, layout))
-            print(f"{cell.name:15} {span:10}  {cell.n_test:4}  {cell.folds:5}  {name}  {row}", flush=True)
+            print(f"{cell.name:14} {span:9} {cell.n_test:4} {cell.folds:4} {name}  {row}", flush=True)
         print(f"  ({time.perf_counter() - start:.0f} s)", file=sys.stderr, flush=True)
 
 

@@ -32,7 +32,7 @@ def test_evidence_json_has_the_keys_of_the_contract(tmp_path):
     assert found == json.loads(json.dumps(evidence.to_json()))
     assert list(found) == [
         *("protocol", "target", "confidence", "unit", "n_test", "classes", "positive", "rungs", "comparisons"),
-        *("verdict", "cost"),
+        *("verdict", "selected", "cost"),
     ]
     assert found["n_test"] == {"patients": 120, "per_class": [60, 60], "folds": 1}
     assert (found["positive"], found["target"], found["unit"]) == ("pneumonia", "expected", "patient")

@@ -156,6 +156,7 @@ def test_foreign_facts_are_refused(model: Path, text: str) -> None:
                 "settings": {"backbone": "/etc/passwd@0123456789ab"},
             }
         },
+        {"rung": {"rung": "dnn:depth=1000000000000", "kind": "dnn", "family": "deep", "settings": {}}},
         {"rebuilding": {}},
         {"training": []},
         {"self_test": [[2.0, -1.0]] * 4},

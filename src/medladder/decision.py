@@ -26,7 +26,7 @@ class Decision:
 
 
 def apparent_shares(
-    learned: Int[np.ndarray, " row"],
+    learned: Int[np.ndarray, " learned"],
     out_of_part: Float[np.ndarray, "row class_"],
     *,
     is_weighted: bool,

@@ -14,23 +14,26 @@ from jaxtyping import Float, Int
 
 from ..errors import OptionError
 from .intervals import FEW_PATIENTS, Interval
-from .points import CONFIDENCE, measure_folds, recall_interval, weigh_metrics
+from .points import CONFIDENCE, measure_folds, weigh_metrics, weigh_part
 from .prevalence import AtPrevalence, at_prevalence
 from .reliability import Reliability, reliability_of
 from .scores import FoldScores, mean_by_unit, units_of
 
 _SCORES = ("auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "brier")
+_NO_FOLDS = np.zeros((1, 1))  # no training patients are shared: nothing was trained
 
 
 @dataclass(frozen=True, eq=False)
 class FixedEvidence:
     """Scores of one model on one cohort; what the cohort cannot tell is None.
 
-    `confusion[i][j]` counts units of class i that were decided to be j.
+    A patient with images of two classes is one of `n_patients` and two of the `counts`. `confusion[i][j]` counts those
+    of class i that were decided to be j.
     """
 
     classes: tuple[str, ...]
     unit: str
+    n_patients: int
     n_images: int
     counts: tuple[int, ...]
     scores: Mapping[str, Interval | None]
@@ -49,7 +52,7 @@ class FixedEvidence:
             "classes": list(self.classes),
             "positive": self.classes[1] if len(self.classes) == 2 else None,
             "n": {
-                "patients": sum(self.counts),
+                "patients": self.n_patients,
                 "images": self.n_images,
                 "per_class": dict(zip(self.classes, self.counts, strict=True)),
             },
@@ -109,6 +112,7 @@ def weigh_model(
     return FixedEvidence(
         classes=tuple(classes),
         unit="patient" if patients_known else "image",
+        n_patients=len(np.unique(tested.patients)),
         n_images=len(labels),
         counts=counts,
         scores=scores,
@@ -139,24 +143,26 @@ def score_once(
 def weigh_once(
     tested: FoldScores, classes: Sequence[str]
 ) -> tuple[dict[str, Interval | None], dict[str, Interval | None]]:
-    """Every score, and the recall of every class; None where no unit of a class is there to tell."""
-    present = np.bincount(tested.truth, minlength=len(classes)) > 0
-    scores: dict[str, Interval | None] = dict.fromkeys(_SCORES)
-    if not present.all():
-        return scores, {name: recall_interval(tested, k) if present[k] else None for k, name in enumerate(classes)}
-    found = weigh_metrics({1: measure_folds([tested])}, {1: np.zeros((1, 1))})[1]
+    """Every score, and the recall of every class; None where a class that is not there would have to tell."""
+    counts = np.bincount(tested.truth, minlength=len(classes))
+    found = weigh_part(tested) if counts.min() == 0 else weigh_metrics({1: measure_folds([tested])}, {1: _NO_FOLDS})[1]
     recalls = found.pop("recalls")
+    scores: dict[str, Interval | None] = dict.fromkeys(_SCORES) | found
     if len(classes) == 2:
-        found |= {"specificity": recalls[0], "sensitivity": recalls[1]}
-    return scores | found, dict(zip(classes, recalls, strict=True))
+        scores |= {"specificity": recalls[0], "sensitivity": recalls[1]}
+    return scores, dict(zip(classes, recalls, strict=True))
 
 
 def _warnings(counts: Sequence[int], classes: Sequence[str], *, patients_known: bool) -> Iterator[dict[str, str]]:
     unit = "patients" if patients_known else "images"
     for name, count in zip(classes, counts, strict=True):
         if count == 0:
-            text = f"No {unit} of class '{name}' are here: only the recall of the others can be told."
-            yield {"text": text, "rule": "a class is absent"}
+            kept = (
+                "AUROC and balanced accuracy are means over the others"
+                if sum(n > 0 for n in counts) > 1
+                else "there is no AUROC"
+            )
+            yield {"text": f"No {unit} of class '{name}' are here: {kept}.", "rule": "a class is absent"}
         elif count < FEW_PATIENTS:
             text = f"Class '{name}' has only {count} {unit} here: its scores are nearly unknown."
             yield {"text": text, "rule": "under 10 in a class"}

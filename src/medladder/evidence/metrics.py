@@ -78,9 +78,8 @@ def auroc(
 def macro_auroc(
     probabilities: Float[np.ndarray, "repeat unit class_"], truth: Int[np.ndarray, " unit"]
 ) -> tuple[Float[np.ndarray, " repeat"], Float[np.ndarray, "repeat unit"]]:
-    """AUROC of class 1 for two classes, else the mean over classes of one class against the rest."""
-    n_classes = probabilities.shape[2]
-    positives = [1] if n_classes == 2 else range(n_classes)
+    """AUROC of class 1 for two classes, else the mean over the classes that are there of one against the rest."""
+    positives = [1] if probabilities.shape[2] == 2 else np.unique(truth).tolist()
     pairs = [auroc(probabilities[:, :, k], truth == k) for k in positives]
     return np.mean([values for values, _ in pairs], axis=0), np.mean([influence for _, influence in pairs], axis=0)
 

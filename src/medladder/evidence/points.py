@@ -86,7 +86,7 @@ def measure_folds(folds: Sequence[FoldScores]) -> Measures:
         recalls=recalls,
         balanced_accuracy=average(recalls),
         counts=counts,
-        is_constant=all(bool((np.ptp(fold.probabilities, axis=1) == 0).all()) for fold in folds),
+        is_constant=_is_constant(folds),
     )
 
 
@@ -107,11 +107,8 @@ def _recall(folds: Sequence[FoldScores], k: int) -> Measure:
     return Measure(tuple(parts))
 
 
-def recall_interval(fold: FoldScores, k: int) -> Interval:
-    """Recall of one class on one fold, with the chance of its patients alone."""
-    measure = _recall([fold], k)
-    patient, dof = patient_variance(measure)
-    return _proportion(measure, int((fold.truth == k).sum()), Variance(patient, dof))
+def _is_constant(folds: Sequence[FoldScores]) -> bool:
+    return all(bool((np.ptp(fold.probabilities, axis=1) == 0).all()) for fold in folds)
 
 
 def _all(fold: FoldScores) -> np.ndarray:
@@ -148,7 +145,7 @@ def _intervals(measures: Measures, variances: Mapping[str, Variance], of_recall:
     # Recalls of different classes rest on different patients but on the same training draw.
     tested = [(recall, count, Variance(found.patient, found.patient_dof)) for recall, count, found in recalls]
     return {
-        "auroc": _auroc_of(measures, variances["auroc"]),
+        "auroc": _area_interval(measures.auroc, measures.counts, variances["auroc"], is_constant=measures.is_constant),
         "balanced_accuracy": _balanced_of(tested, variances["balanced_accuracy"]),
         "accuracy": _proportion(measures.accuracy, n, variances["accuracy"]),
         "brier": mean_interval(
@@ -171,10 +168,42 @@ def _balanced_of(tested: Sequence[tuple[Measure, int, Variance]], variance: Vari
     return joined_interval(parts, variance.training, quantile(variance.dof, CONFIDENCE))
 
 
-def _auroc_of(measures: Measures, variance: Variance) -> Interval:
-    estimate = measures.auroc.estimate
-    if measures.is_constant:
+def _area_interval(measure: Measure, counts: Sequence[int], variance: Variance, *, is_constant: bool) -> Interval:
+    if is_constant:
         # All patients tie: the area is one half on any patients and after any training, so nothing is uncertain.
-        return Interval(estimate, estimate, estimate)
-    fewest = min(measures.counts)
-    return auroc_interval(estimate, fewest, sum(measures.counts) - fewest, variance, confidence=CONFIDENCE)
+        return Interval(measure.estimate, measure.estimate, measure.estimate)
+    fewest = min(counts)
+    return auroc_interval(measure.estimate, fewest, sum(counts) - fewest, variance, confidence=CONFIDENCE)
+
+
+def weigh_part(fold: FoldScores) -> dict[str, Any]:
+    """Metrics of one fold that lacks a class, each with the chance of its patients alone.
+
+    AUROC and balanced accuracy are means over the classes that are there, and None with only one; `recalls` has None
+    where a class is absent.
+    """
+    n_classes, n = fold.probabilities.shape[2], len(fold.truth)
+    counts = np.bincount(fold.truth, minlength=n_classes).tolist()
+    here = [k for k, count in enumerate(counts) if count]
+    recalls = {k: _recall([fold], k) for k in here}
+    found = {k: _proportion(measure, counts[k], _of_patients(measure)) for k, measure in recalls.items()}
+    accuracy = _measure([fold], lambda one: mean_over_units(one.decided == one.truth, _all(one)))
+    brier = _measure([fold], lambda one: mean_over_units(brier_terms(one.probabilities, one.truth), _all(one)))
+    auroc = balanced = None
+    if len(here) > 1:
+        area = _measure([fold], lambda one: macro_auroc(one.probabilities, one.truth))
+        present = [counts[k] for k in here]
+        auroc = _area_interval(area, present, _of_patients(area), is_constant=_is_constant([fold]))
+        balanced = joined_interval(list(found.values()), None, 0.0)
+    top = 1.0 if n_classes == 2 else 2.0
+    return {
+        "auroc": auroc,
+        "balanced_accuracy": balanced,
+        "accuracy": _proportion(accuracy, n, _of_patients(accuracy)),
+        "brier": mean_interval(brier.estimate, n, top, _of_patients(brier), confidence=CONFIDENCE),
+        "recalls": [found.get(k) for k in range(n_classes)],
+    }
+
+
+def _of_patients(measure: Measure) -> Variance:
+    return Variance(*patient_variance(measure))

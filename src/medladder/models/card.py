@@ -70,6 +70,8 @@ def _context(record: ModelRecord) -> dict[str, Any]:
             (_escaped(name), f"{counts['patients']:,}", f"{counts['images']:,}") for name, counts in per_class.items()
         ],
         "thinnest": min(counts["patients"] for counts in per_class.values()),
+        "heights": _range(*training["heights"]),
+        "widths": _range(*training["widths"]),
         "size": " × ".join(map(str, record.preparation.size)),
         "shape": " × ".join(map(str, record.shape)),
         "settings": _listed(record.rung["settings"]) or "the defaults",
@@ -97,6 +99,10 @@ def _pairs(record: ModelRecord, numbers: list[float], form: str) -> str:
     return ", ".join(
         f"{_escaped(name)} {form.format(number)}" for name, number in zip(record.classes, numbers, strict=True)
     )
+
+
+def _range(low: int, middle: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,}–{high:,} (median {middle:,})"
 
 
 def _listed(settings: Mapping[str, Any]) -> str:

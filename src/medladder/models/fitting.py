@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -389,7 +390,10 @@ def _record(
         findings=tuple(finding.without_files() for finding in findings),
         rebuilding={},
         self_test=(),
-        versions=versions_of(has_backbone=spec.family == "transfer"),
+        versions={
+            **versions_of(has_backbone=spec.family == "transfer"),
+            **{name: metadata.version(name) for name in ("onnxruntime", "safetensors", "skops")},
+        },
     )
 
 

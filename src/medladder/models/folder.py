@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -41,6 +42,9 @@ RECORD, WEIGHTS, TREES, GRAPH, CARD, BACKBONE = (
 
 LARGEST_RECORD = 2**26
 """Bytes of a model.json: no cohort's facts need more."""
+
+LONGEST_RUNG = 500
+"""Characters of a rung with all its settings."""
 
 SELF_TEST_TOLERANCE = 0.01
 """Another processor rounds otherwise, and a tree may then turn the other way; a library that changed does more."""
@@ -121,8 +125,9 @@ def _write(
     (folder / CARD).write_text(write_card(record), "utf-8")
     text = json.dumps(record.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / RECORD).write_text(text + "\n", "utf-8")
-    for path in folder.iterdir():
+    for path in folder.rglob("*"):
         if path.is_file():
+            path.chmod(0o666 & ~_umask())  # safetensors writes for the owner alone
             with path.open("rb") as file:
                 os.fsync(file.fileno())
 
@@ -241,6 +246,8 @@ def _verified(folder: Path, name: str, fact: Mapping[str, Any]) -> bytes:
 def _spec_of(folder: Path, record: ModelRecord) -> rungs.RungSpec:
     """The rung by its name; a backbone is looked for in the folder alone."""
     text = str(record.rung["rung"])
+    if len(text) > LONGEST_RUNG or re.search(r"\d{7}", text.partition("@")[0]):
+        raise ValueError("its rung is beyond what any machine could fit")  # and laying it out would take all memory
     if text.partition(":")[0] == "pretrained":
         settings = dict(record.rung["settings"])
         name, _, digest = str(settings.pop("backbone", "")).rpartition("@")
