@@ -50,7 +50,7 @@ def from_arrays(place: Path, rungs: list[str]) -> None:
             images = np.tile(np.asarray(cohort.images), (20 if rung == "cnn" else 100, 1, 1))
             floats = images.astype(np.float32) / 255
             session = onnxruntime.InferenceSession((place / f"{rung}-{side}" / "model.onnx").read_bytes())
-            batch = max((256, 1024, 4096), key=lambda n: -seconds(lambda n=n: bare(session, floats, n), 1))
+            batch = best_batch(session, floats)
 
             def with_flag(model: Model = model, images: np.ndarray = images) -> None:
                 model.decide(model.predict_proba(images))
@@ -102,6 +102,10 @@ def fitted(cohort: object, rung: str, out: Path) -> Model:
         return ml.read_model(out)
     epochs = "" if rung == "logistic" else ":epochs=2"  # weights are as many, however they came
     return ml.fit_model(cohort, out, rung=rung + epochs)
+
+
+def best_batch(session: onnxruntime.InferenceSession, floats: np.ndarray) -> int:
+    return min((256, 1024, 4096), key=lambda n: seconds(lambda: bare(session, floats, n), 2))
 
 
 def bare(session: onnxruntime.InferenceSession, floats: np.ndarray, batch: int) -> np.ndarray:

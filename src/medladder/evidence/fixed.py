@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..errors import OptionError
+from ..errors import CohortError, OptionError
 from .intervals import FEW_PATIENTS, Interval
 from .points import CONFIDENCE, measure_folds, weigh_metrics, weigh_part
 from .prevalence import AtPrevalence, at_prevalence
@@ -20,6 +20,7 @@ from .reliability import Reliability, reliability_of
 from .scores import FoldScores, mean_by_unit, units_of
 
 _SCORES = ("auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "brier")
+_DIGITS = 12
 _NO_FOLDS = np.zeros((1, 1))  # no training patients are shared: nothing was trained
 
 
@@ -88,9 +89,12 @@ def weigh_model(
 
     Raises
     ------
+    CohortError
+        No image, or a probability that is none.
     OptionError
         A prevalence out of range, with more than two classes, or where a class has no patient.
     """
+    _check_probabilities(probabilities)
     tested = score_once(probabilities, labels, patients if patients_known else None, weights)
     counts = tuple(np.bincount(tested.truth, minlength=len(classes)).tolist())
     decided = tested.decided[0]
@@ -126,6 +130,16 @@ def weigh_model(
     )
 
 
+def _check_probabilities(probabilities: Float[np.ndarray, "image class_"]) -> None:
+    is_right = np.asarray(((probabilities >= 0) & (probabilities <= 1)).all(axis=1))  # false of NaN
+    if not len(is_right) or not is_right.all():
+        raise CohortError(
+            found=f"{(~is_right).sum():,} of {len(is_right):,} images have a probability that is not from 0 to 1.",
+            needed="An image at least, and a probability of each class for all of them.",
+            do="Leave out the images that could not be predicted.",
+        )
+
+
 def score_once(
     probabilities: Float[np.ndarray, "image class_"],
     labels: Int[np.ndarray, " image"],
@@ -134,7 +148,8 @@ def score_once(
 ) -> FoldScores:
     """One model's predictions by unit, as one repeat of one fold."""
     units = units_of(np.arange(len(labels)), labels, patients)
-    by_unit = mean_by_unit(probabilities[None], units.unit_of_row)
+    # A sum depends on the order of its images by a rounding error, which must not part patients that are alike.
+    by_unit = mean_by_unit(probabilities[None], units.unit_of_row).round(_DIGITS)
     weighed = (by_unit / np.asarray(weights))[:, :, ::-1]  # of equals the last, so that p = threshold is positive
     decided = by_unit.shape[2] - 1 - weighed.argmax(axis=2)
     return FoldScores(0, np.zeros(1, dtype=int), 0.0, by_unit, decided, units.truth, units.patients)

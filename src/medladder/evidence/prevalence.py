@@ -65,8 +65,7 @@ def at_prevalence(
     Intervals: Mossman & Berger 2001, doi:10.1177/0272989X0102100608 (draws from Jeffreys' posteriors of sensitivity and
     specificity). Net benefit: Vickers & Elkin 2006, doi:10.1177/0272989X06295361.
     """
-    if not 0 < prevalence < 1:
-        raise OptionError(found=f"--prevalence {prevalence}.", needed="A share between 0 and 1.", do="Change it.")
+    require_prevalence(prevalence, n_classes=2)
     shift = 0.0 if trained_prevalence is None else logit(prevalence) - logit(trained_prevalence)
     here = float(expit(logit(threshold) + shift))
     rng = np.random.default_rng(0)
@@ -83,6 +82,16 @@ def at_prevalence(
     ppv, npv, net_benefit = intervals
     treating_all = prevalence - (1 - prevalence) * here / (1 - here)
     return AtPrevalence(prevalence, here, ppv, npv, net_benefit, treating_all)
+
+
+def require_prevalence(prevalence: float, n_classes: int) -> None:
+    """Raise an `OptionError` for a share that is none, or where there is no positive class to have it."""
+    if n_classes != 2:
+        raise OptionError(
+            found=f"--prevalence with {n_classes} classes.", needed="Two classes.", do="Drop --prevalence."
+        )
+    if not 0 < prevalence < 1:
+        raise OptionError(found=f"--prevalence {prevalence}.", needed="A share between 0 and 1.", do="Change it.")
 
 
 def _values(

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from scipy.special import logit
 
 from .intervals import Interval, quantile, wilson_interval
-from .recalibration import recalibration_intercept, recalibration_slope
+from .recalibration import recalibration_intercept, recalibration_slope, separates
 
 MOST_BINS, LEAST_UNITS = 10, 10
 """Bins of a curve, and units in each."""
@@ -72,9 +72,9 @@ def reliability_of(
 
     Source
     ------
-    Error: the squared distance of a bin less the variance of its frequency, of Ferro & Fricker 2012,
-    doi:10.1002/qj.1924, unbiased before the root is taken and before what varies within a bin is looked at; of more
-    classes the mean over one against the rest (Kumar et al. 2019, arXiv 1909.10155).
+    Error: the squared distance of a bin less its variance, after Ferro & Fricker 2012, doi:10.1002/qj.1924, whose bins
+    hold equal probabilities (with unequal ones the variance of the frequency is more than that of the distance); of
+    more classes the mean over one against the rest (Kumar et al. 2019, arXiv 1909.10155).
     """
     n_classes = len(classes)
     shown = [1] if n_classes == 2 else list(range(n_classes))
@@ -89,7 +89,11 @@ def reliability_of(
     happened = (truth == 1).astype(float)
     intercept = recalibration_intercept(odds, happened, patients, confidence=confidence)
     slope = recalibration_slope(odds, happened, patients, confidence=confidence)
-    note = "All probabilities are the same, so there is no slope." if slope is None else None
+    note = None
+    if slope is None:
+        is_parted = np.ptp(odds) > 0 and separates(odds, happened)
+        note = "The probabilities part the classes entirely" if is_parted else "All probabilities are the same"
+        note += ", so there is no slope."
     return Reliability(intercept, slope, error, curve, note)
 
 
@@ -116,5 +120,6 @@ def _bin(values: Float[np.ndarray, " some"], happened: np.ndarray, name: str, co
 
 
 def _squared_excess(values: Float[np.ndarray, " some"], happened: np.ndarray) -> float:
-    share = float(happened.mean())
-    return float((values.mean() - share) ** 2 - share * (1 - share) / max(len(values) - 1, 1))
+    """A bin's squared distance less its variance, that of the distances: 0 on average if probabilities are right."""
+    apart = values - happened
+    return float(apart.mean() ** 2 - apart.var(ddof=1) / len(apart))

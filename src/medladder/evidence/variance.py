@@ -30,6 +30,8 @@ DECAY_SD = 0.5
 FLOOR = 1e-3
 FOLDS_CORRELATE = 0.4
 
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Variance:
@@ -93,7 +95,7 @@ def patient_variance(measure: Measure) -> tuple[float, float]:
         [share * part.influence.mean(axis=0) for share, part in zip(shares, measure.parts, strict=True)]
     )
     dof = np.inf
-    for k in np.unique(truth[moved != 0]):
+    for k in np.unique(truth[np.abs(moved) > _ROUNDING]):
         count = int((truth == k).sum())
         # A mean is taken off in every fold that holds the class.
         folds = sum(bool((part.truth == k).any()) for part in measure.parts)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt
 from medladder.cohort import Cohort
 from medladder.errors import CohortError, OptionError, unknown_name
 from medladder.evidence.fixed import weigh_model
+from medladder.evidence.prevalence import require_prevalence
 from medladder.progress import QUIET, Progress
 
 from .seeing import as_seen, has_foreign_colour
@@ -48,6 +49,8 @@ def evaluate(
     OptionError
         An option that is unknown, out of range or without effect here.
     """
+    if prevalence is not None:
+        require_prevalence(prevalence, len(model.record.classes))
     rows = _rows(cohort, part)
     labels = _labels(model, cohort, classes or {})[rows]
     known = _known(model, cohort)[rows]

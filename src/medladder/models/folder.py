@@ -22,8 +22,9 @@ import safetensors
 import safetensors.numpy
 
 from medladder import rungs
-from medladder.errors import ModelError, OptionError
+from medladder.errors import InputError, ModelError, OptionError
 
+from .backbone_copy import BACKBONE, copy_backbone, rung_with_copy
 from .card import write_card
 from .graph import can_graph, to_graph
 from .likeness import Likeness
@@ -31,13 +32,12 @@ from .model import Model, self_test_images
 from .record import PROTOCOL, ModelRecord
 from .weights import Frozen, freeze, thaw
 
-RECORD, WEIGHTS, TREES, GRAPH, CARD, BACKBONE = (
+RECORD, WEIGHTS, TREES, GRAPH, CARD = (
     "model.json",
     "weights.safetensors",
     "trees.skops",
     "model.onnx",
     "MODEL_CARD.md",
-    "backbone",
 )
 
 LARGEST_RECORD = 2**26
@@ -76,6 +76,8 @@ def write_model(
             if out.is_dir():
                 out.rmdir()  # empty, as was checked
             unfinished.rename(out)
+            if backbone is not None:
+                model = read_model(out)  # the copy is asked again and again, and where it lies has changed
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
@@ -114,7 +116,7 @@ def _write(
     if frozen.trees is not None:
         (folder / TREES).write_bytes(frozen.trees)
     if backbone is not None:
-        _copy_backbone(backbone, folder / BACKBONE)
+        copy_backbone(backbone, folder)
     record = replace(record, rebuilding=frozen.facts)
     draft = Model(record, rung, likeness, trained_on)
     if can_graph(rung):
@@ -130,15 +132,6 @@ def _write(
             path.chmod(0o666 & ~_umask())  # safetensors writes for the owner alone
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-
-
-def _copy_backbone(backbone: Path, into: Path) -> None:
-    """Every file that decides what the backbone answers, so that the model stands alone."""
-    from medladder.backbones import files_of
-
-    into.mkdir()
-    for file in files_of(backbone):
-        shutil.copyfile(file, into / file.name)
 
 
 def _hashes(folder: Path) -> dict[str, dict[str, Any]]:
@@ -163,6 +156,8 @@ def read_model(path: str | os.PathLike[str]) -> Model:
     ModelError
         Not a model, one of a newer protocol, a file missing, cut, altered or a link, or a model that answers
         otherwise than when it was made.
+    OptionError
+        Its backbone cannot be opened here, as where a library is not installed.
     """
     folder = Path(path)
     record = _read_record(folder)
@@ -246,26 +241,15 @@ def _verified(folder: Path, name: str, fact: Mapping[str, Any]) -> bytes:
 def _spec_of(folder: Path, record: ModelRecord) -> rungs.RungSpec:
     """The rung by its name; a backbone is looked for in the folder alone."""
     text = str(record.rung["rung"])
-    if len(text) > LONGEST_RUNG or re.search(r"\d{7}", text.partition("@")[0]):
+    if "backbone" in text or "backbone" in record.rung["settings"]:
+        inside = {file.partition("/")[2] for file in record.files if file.startswith(f"{BACKBONE}/")}
+        return rung_with_copy(folder, record.rung, inside)
+    if len(text) > LONGEST_RUNG or re.search(r"\d{7}", text):
         raise ValueError("its rung is beyond what any machine could fit")  # and laying it out would take all memory
-    if text.partition(":")[0] == "pretrained":
-        settings = dict(record.rung["settings"])
-        name, _, digest = str(settings.pop("backbone", "")).rpartition("@")
-        inside = _backbone_place(folder, name, record.files)
-        others = "".join(f",{key}={value}" for key, value in settings.items() if key in ("penalty", "input_size"))
-        text = f"pretrained:backbone={inside}@{digest}{others}"
     spec = rungs.parse_rung(text)
     if (spec.kind, spec.family) != (record.rung["kind"], record.rung["family"]):
         raise ValueError(f"rung {record.rung['rung']!r} is of another kind")
     return spec
-
-
-def _backbone_place(folder: Path, name: str, files: Mapping[str, Any]) -> Path:
-    """An ONNX file by its name; a Hugging Face folder's files lie in `backbone/` itself."""
-    inside = {file.partition("/")[2] for file in files if file.startswith(f"{BACKBONE}/")}
-    if not inside:
-        raise ValueError("its backbone is missing")
-    return folder / BACKBONE / name if name in inside else folder / BACKBONE
 
 
 def _group(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -281,7 +265,12 @@ def _trained_on(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _self_test(folder: Path, model: Model) -> None:
     """Ask the questions that were asked when the model was made."""
-    answers = model.predict_proba(self_test_images(model.record.shape))
+    try:
+        answers = model.predict_proba(self_test_images(model.record.shape))
+    except InputError:
+        raise
+    except ValueError as error:  # a backbone that gives other features than its head was fitted on
+        raise _damaged(folder, str(error)) from error
     expected = np.array(model.record.self_test)
     if answers.shape != expected.shape or not np.abs(answers - expected).max() <= SELF_TEST_TOLERANCE:
         versions = ", ".join(f"{name} {version}" for name, version in model.record.versions.items())

@@ -47,6 +47,8 @@ class GraphBuilder:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.numbers: list[onnx.TensorProto] = []
+        self.opsets = {"": OPSET}
+        self.ir_version = IR_VERSION
 
     def add(self, kind: str, *inputs: str, outputs: int = 1, **settings: Any) -> Any:
         """Add a node; the name of its output, or their names."""
@@ -65,6 +67,18 @@ class GraphBuilder:
     def mean(self, value: str, axis: int, *, keep: bool) -> str:
         """Mean along one axis."""
         return str(self.add("ReduceMean", value, self.keep([axis]), keepdims=int(keep)))
+
+    def to_model(self, output: str, image_shape: tuple[int, ...], n_outputs: int) -> onnx.ModelProto:
+        """Close the graph: from `images` to one of its values, (image, n_outputs)."""
+        images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["image", *image_shape])
+        answers = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["image", n_outputs])
+        return helper.make_model(
+            helper.make_graph(self.nodes, "medladder", [images], [answers], self.numbers),
+            opset_imports=[helper.make_opsetid(*one) for one in self.opsets.items()],
+            ir_version=self.ir_version,
+            producer_name="medladder",
+            producer_version=__version__,
+        )
 
 
 def can_graph(rung: BaseEstimator) -> bool:
@@ -91,15 +105,7 @@ def to_graph(
     graph = GraphBuilder()
     shares = _shares(graph, rung, image_shape)
     _calibrate(graph, shares, calibration, len(classes))
-    inputs = [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["image", *image_shape])]
-    outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["image", len(classes)])]
-    model = helper.make_model(
-        helper.make_graph(graph.nodes, "medladder", inputs, outputs, graph.numbers),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="medladder",
-        producer_version=__version__,
-    )
+    model = graph.to_model(OUTPUT, image_shape, len(classes))
     if model.ByteSize() > LARGEST:
         raise OptionError(
             found=f"A graph of {model.ByteSize():,} bytes.",
@@ -114,7 +120,7 @@ def _shares(graph: GraphBuilder, rung: BaseEstimator, image_shape: tuple[int, ..
     """What the rung says: with two classes the shares of the first and the second apart, (image,); else one table."""
     if isinstance(rung, PriorClassifier):
         return _prior(graph, rung)
-    if hasattr(rung, "extract"):
+    if hasattr(rung, "extract") and len(image_shape) > 1:
         from .backbone_graph import add_backbone
 
         features = add_backbone(graph, rung, image_shape)
@@ -146,7 +152,9 @@ def _standardised(graph: GraphBuilder, is_standardised: bool) -> str:
     vectors = graph.add("Flatten", INPUT)
     if not is_standardised:
         return str(vectors)
-    centred = graph.add("Sub", vectors, graph.mean(vectors, 1, keep=True))
+    centred = vectors
+    for _ in range(2):  # the runtime's sums round: what one mean leaves, large beside a small spread, the next takes away
+        centred = graph.add("Sub", centred, graph.mean(centred, 1, keep=True))
     spread = graph.add("Sqrt", graph.mean(graph.add("Mul", centred, centred), 1, keep=True))
     is_spread = graph.add("Greater", spread, graph.keep(SMALLEST_SPREAD))
     return str(graph.add("Div", centred, graph.add("Where", is_spread, spread, graph.keep(1.0))))
@@ -211,8 +219,8 @@ def _voted(graph: GraphBuilder, outputs: Sequence[str]) -> list[str]:
         tables = [graph.add("Softmax", output, axis=1) for output in outputs]
         return [tables[0] if len(tables) == 1 else graph.add("Mean", *tables)]
     together = outputs[0] if len(outputs) == 1 else graph.add("Concat", *outputs, axis=1)
-    sides = (graph.add("Neg", together), together)
-    return [graph.mean(graph.add("Sigmoid", side), 1, keep=True) for side in sides]
+    sides = [graph.add("Sigmoid", side) for side in (graph.add("Neg", together), together)]
+    return sides if len(outputs) == 1 else [graph.mean(side, 1, keep=True) for side in sides]
 
 
 def graph_width(graph: GraphBuilder, output: str) -> int:

@@ -1,12 +1,14 @@
 """Whether an image looks like the training images, whatever rung learned from them.
 
-An image is described by how far it lies within the subspace that the training images span best (T²), how much of it
-lies outside (Q), and a few plain statistics of its greys; how these vary together over images that the subspace was
-not learned from says what is usual. It is a net for what is grossly other: another organ, another modality, noise.
+Each image is brought to mean 0 and spread 1, as film and window set both. Then it is described by how far it lies
+within the subspace that the training images span best (T²), how much of it lies outside (Q), how it goes with their
+mean, and by its brightness, contrast and texture. How these vary together over images that the subspace was not learned
+from says what is usual. It is a net for what is grossly other: another organ, another modality, noise.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -16,26 +18,24 @@ from scipy.special import ndtr, ndtri
 from sklearn.utils.extmath import randomized_svd
 
 from medladder.architecture import split_channels
-from medladder.rungs.draws import in_unit_range, parts_of
+from medladder.rungs.draws import parts_of
 
 FLAGGED = 0.01
-"""Share of out-of-part training images beyond the threshold, before it is widened for being learned from few."""
+"""Share of images like the training images that is flagged, before the limit is widened for being learned from few."""
 
-MOST_AXES = 32
-IMAGES_AN_AXIS = 10
-"""Axes of the subspace: one for every so many images."""
+MOST_AXES, IMAGES_AN_AXIS = 16, 10
+"""Axes of the subspace: one for every so many images; 32 flagged no more strangers and cost twice as much."""
 
 LONGEST_SIDE = {2: 32, 3: 16}
 """Pictures and volumes are seen at most so large: area means say what an image is of."""
 
-_PARTS = 5
-_SHRINK = 10
-"""Made-up images that vary in each measure by itself: the fewer real ones, the more they count."""
-_KNOTS = 33
-_NARROWEST = 0.1
-_LEAST = 1e-6
-_VALUES_AT_ONCE = 2**21
-_DARK, _BRIGHT = 0.04, 0.96
+_VALUES_AT_ONCE = 2**18  # pixels in the caches together
+_FLATTEST = 0.02  # images of less contrast are not stretched to that of others: they would be noise
+_LEAST = 1e-4
+_PARTS, _KNOTS, _FURTHEST, _NARROWEST = 5, 33, 2.576, 0.1
+_SHRINK = 30  # made-up images that vary in each measure by itself: the fewer real ones, the more they count
+
+_Subspace = tuple[Float[np.ndarray, " pixel"], Float[np.ndarray, "pixel axis"], Float[np.ndarray, " axis"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,112 +62,127 @@ class Likeness:
     def unlikeness(self, images: Num[np.ndarray, "image ..."]) -> Float[np.ndarray, " image"]:
         """0 for the most usual image, 1 where an image begins to be flagged."""
         measures = [np.zeros((0, len(self.usual)), np.float32)]
-        rows = max(1, _VALUES_AT_ONCE // max(1, int(np.prod(images.shape[1:]))))
-        for start in range(0, len(images), rows):
-            small, greys = _described(images[start : start + rows])
-            measures.append(np.hstack([_distances(small, self.centre, self.axes, self.spread), greys]))
+        for start, stop in _blocks(images):
+            small, greys = _described(images[start:stop])
+            measures.append(np.hstack([_distances(small, (self.centre, self.axes, self.spread)), greys]))
         apart = _normal_scores(np.concatenate(measures), self.usual, self.scores) @ self.whitening
-        return np.asarray(np.sqrt(np.einsum("ij,ij->i", apart, apart)) / self.limit[0])
+        return np.asarray(np.linalg.norm(apart, axis=1) / self.limit[0])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Every array by its name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Likeness:
-        """Rebuild from arrays that anyone may have written.
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], image_shape: tuple[int, ...] | None = None) -> Likeness:
+        """Rebuild from arrays that anyone may have written, for images of this shape where it is known.
 
         Raises
         ------
         ValueError
-            One is missing, of another shape or kind, or holds what is no number.
+            One is missing, of another shape or kind, or holds what is no number or in no order.
         """
         names = [field.name for field in fields(cls)]
-        if sorted(arrays) != sorted(names):
+        if sorted(arrays) != sorted(names) or not all(isinstance(array, np.ndarray) for array in arrays.values()):
             raise ValueError("what training images look like is not told by the arrays there are")
-        n_pixels, n_axes, n_measures = arrays["centre"].size, arrays["spread"].size, len(arrays["usual"])
+        n_pixels, n_axes, n_measures = arrays["centre"].size, arrays["spread"].size, arrays["usual"].size // _KNOTS
         within, table = (n_pixels, n_axes), (n_measures, _KNOTS)
         shapes = [(n_pixels,), within, (n_axes,), table, table, (n_measures, n_measures), (1,)]
         for name, shape in zip(names, shapes, strict=True):
             array = arrays[name]
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"the array unlike/{name} is not what it must be")
-        if not (arrays["limit"][0] > 0 and (arrays["spread"] > 0).all()):
-            raise ValueError("a limit or spread of likeness is not above 0")
+        falls = [(np.diff(arrays[name]) < 0).any() for name in ("usual", "scores")]
+        if any(falls) or not (arrays["limit"][0] > 0 and (arrays["spread"] > 0).all()):
+            raise ValueError("a limit or spread of likeness is not above 0, or its usual values do not rise")
+        if image_shape is not None:
+            small, greys = _described(np.zeros((1, *image_shape), np.uint8))
+            if (n_pixels, n_measures) != (small.shape[1], 3 + greys.shape[1]) or n_axes > n_pixels:
+                raise ValueError("the arrays of likeness are for images of another shape")
         return cls(**arrays)
 
 
 def learn_likeness(images: Num[np.ndarray, "image ..."], fold: Int[np.ndarray, " image"], *, seed: int) -> Likeness:
     """Learn what these images look like; `fold` are patient-wise parts, and no image is judged by its own part.
 
-    Of n images the limit leaves out a hundredth, and is 2 / √n wider than that: with 20 images it is half as wide
-    again, for false alarms tire more than a missed stranger surprises.
+    The limit is where a power-law tail through the furthest tenth leaves `FLAGGED` of images beyond, and 1 / √n wider
+    than that: with 100 images by a tenth, for false alarms tire more than a missed stranger surprises.
 
     Source
     ------
     T² and Q: Jackson & Mudholkar 1979, doi:10.1080/00401706.1979.10489779; here on a logarithmic scale, and joined by
-    one Mahalanobis distance over images not learned from, as Lee et al. 2018, arXiv 1807.03888, do with features.
+    one Mahalanobis distance over images not learned from, as Lee et al. 2018, arXiv 1807.03888, do with features. The
+    tail: Hill 1975, doi:10.1214/aos/1176343247.
     """
-    rows = max(1, _VALUES_AT_ONCE // max(1, int(np.prod(images.shape[1:]))))
-    described = [_described(np.asarray(images[at : at + rows])) for at in range(0, len(images), rows)]
+    described = [_described(np.asarray(images[start:stop])) for start, stop in _blocks(images)]
     small, greys = (np.concatenate(parts) for parts in zip(*described, strict=True))
     parts = fold if parts_of(fold) > 1 else np.arange(len(small)) % _PARTS
-    distances = np.empty((len(small), 2), np.float32)
+    distances = np.empty((len(small), 3), np.float32)
     for part in np.unique(parts):
         held = parts == part
-        if held.all() or (~held).sum() < 2:
-            held = np.ones(len(small), dtype=bool)
-            distances[held] = _distances(small[held], *_subspace(small, seed))
-        else:
-            distances[held] = _distances(small[held], *_subspace(small[~held], seed))
-    measures = np.hstack([distances, greys]).astype(np.float64)
-    usual, scores = _usual(measures)
-    normal = _normal_scores(measures, usual, scores)
+        learned = ~held if (~held).sum() > 1 else np.ones_like(held)
+        distances[held] = _distances(small[held], _subspace(small[learned], seed))
+    usual, scores = _usual(np.hstack([distances, greys], dtype=np.float64))
+    normal = _normal_scores(np.hstack([distances, greys]), usual, scores)
     whitening = _whitening(normal)
-    apart = np.linalg.norm(normal @ whitening, axis=1)
-    limit = np.quantile(apart, 1 - FLAGGED, method="higher") * (1 + 2 / np.sqrt(len(small)))
-    found = (*_subspace(small, seed), usual, scores, whitening, np.array([max(limit, 1.0)]))
+    limit = np.array([_limit(np.linalg.norm(normal @ whitening, axis=1))])
+    found = (*_subspace(small, seed), usual, scores, whitening, limit)
     return Likeness(*(array.astype(np.float32) for array in found))
+
+
+def _blocks(images: Num[np.ndarray, "image ..."]) -> list[tuple[int, int]]:
+    """Where to cut many images."""
+    rows = max(1, _VALUES_AT_ONCE // max(1, math.prod(images.shape[1:])))
+    return [(start, start + rows) for start in range(0, len(images), rows)]
 
 
 def _described(
     images: Num[np.ndarray, "image ..."],
 ) -> tuple[Float[np.ndarray, "image pixel"], Float[np.ndarray, "image statistic"]]:
-    """Images as small vectors, and statistics of their greys at full size."""
-    pixels = in_unit_range(images).astype(np.float32, copy=False)
-    size, channels = split_channels(pixels.shape[1:])
-    grid = pixels.reshape(len(pixels), *size, channels)
-    flat = grid.reshape(len(pixels), -1)
-    n_values = flat.shape[1]
-    mean = flat.mean(axis=1)
-    energy = np.einsum("ij,ij->i", flat, flat) / n_values
-    spread = np.sqrt(np.maximum(energy - mean**2, 0))
-    shares = [(flat < _DARK).mean(axis=1), (flat > _BRIGHT).mean(axis=1)]
-    steps = []
-    for axis in range(1, len(size) + 1):
-        if grid.shape[axis] > 1:
-            step = np.diff(grid, axis=axis).reshape(len(grid), -1)
-            steps.append(np.log(np.sqrt(np.einsum("ij,ij->i", step, step) / step.shape[1]) + 1e-3))
-    statistics = np.stack([mean, np.log(spread + 1e-2), *(np.sqrt(share) for share in shares), *steps], axis=1)
-    return _reduced(grid, len(size)), statistics.astype(np.float32)
+    """Images as small vectors of mean 0 and spread 1; brightness, contrast, and texture along each axis."""
+    unit = 1 / np.iinfo(images.dtype).max if images.dtype in (np.uint8, np.uint16) else 1.0
+    size, channels = split_channels(images.shape[1:])
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    mean = np.vecdot(flat, np.ones_like(flat[0])) / flat.shape[1]
+    flat -= mean[:, None]
+    contrast = unit * _root_mean_square(flat)
+    step, steps, after = np.empty_like(flat), [], flat.shape[1]
+    for side in (*size, channels):
+        after //= side
+        if side > 1:  # neighbours along an axis lie `after` apart; over the end of a line is no step
+            np.subtract(flat.ravel()[after:], flat.ravel()[:-after], out=step.ravel()[:-after])
+            step.reshape(len(flat), -1, side, after)[:, :, -1] = 0
+            rough = unit * _root_mean_square(step) * math.sqrt(side / (side - 1))
+            steps.append(np.log((rough + 1e-3) / (contrast + 1e-2)))
+    small = _reduced(flat, size, channels)
+    small /= np.maximum(_root_mean_square(small), np.float32(_FLATTEST / unit))[:, None]
+    return small, np.stack([unit * mean, np.log(contrast + 1e-2), *steps], axis=1).astype(np.float32)
 
 
-def _reduced(grid: Float[np.ndarray, "image ..."], n_axes: int) -> Float[np.ndarray, "image pixel"]:
+def _root_mean_square(flat: Float[np.ndarray, "image pixel"]) -> Float[np.ndarray, " image"]:
+    return np.asarray(np.sqrt(np.vecdot(flat, flat) / flat.shape[1]))
+
+
+def _reduced(
+    flat: Float[np.ndarray, "image pixel"], size: tuple[int, ...], channels: int
+) -> Float[np.ndarray, "image small"]:
     """Area means on a grid of at most `LONGEST_SIDE` a side."""
-    for axis in range(1, n_axes + 1):
-        side, most = grid.shape[axis], LONGEST_SIDE[n_axes]
+    most, before, after = LONGEST_SIDE[len(size)], len(flat), flat.shape[1]
+    values = flat
+    for axis, side in enumerate(size):
+        after //= side
         if side > most:
-            edges = np.arange(most) * side // most
-            counts = np.diff(np.append(edges, side)).astype(np.float32)
-            shape = [1] * grid.ndim
-            shape[axis] = most
-            grid = np.add.reduceat(grid, edges, axis=axis) / counts.reshape(shape)
-    return grid.reshape(len(grid), -1)
+            edges = np.arange(most + 1)[:, None] * (side / most)
+            covered = np.clip(edges - np.arange(side), 0, 1)  # of each pixel, up to each edge
+            weights = (np.diff(covered, axis=0) * (most / side)).astype(np.float32)
+            if axis == len(size) - 1:  # a few channels are no matrix worth a product of its own
+                values = values.reshape(before, -1) @ np.kron(weights, np.eye(channels, dtype=np.float32)).T
+            else:
+                values = weights @ values.reshape(before, side, after)
+        before *= min(side, most)
+    return values.reshape(len(flat), -1)
 
 
-def _subspace(
-    small: Float[np.ndarray, "image pixel"], seed: int
-) -> tuple[Float[np.ndarray, " pixel"], Float[np.ndarray, "pixel axis"], Float[np.ndarray, " axis"]]:
+def _subspace(small: Float[np.ndarray, "image pixel"], seed: int) -> _Subspace:
     """Centre, axes, and the deviation of the images along each."""
     centre = small.mean(axis=0)
     n_axes = max(1, min(MOST_AXES, len(small) // IMAGES_AN_AXIS, small.shape[1] - 1))
@@ -175,18 +190,17 @@ def _subspace(
     return centre, np.ascontiguousarray(axes.T), np.maximum(lengths / np.sqrt(len(small)), 1e-3)
 
 
-def _distances(
-    small: Float[np.ndarray, "image pixel"],
-    centre: Float[np.ndarray, " pixel"],
-    axes: Float[np.ndarray, "pixel axis"],
-    spread: Float[np.ndarray, " axis"],
-) -> Float[np.ndarray, "image 2"]:
-    """Logarithms of T² an axis and of Q a pixel."""
-    apart = small - centre
-    scores = apart @ axes
-    outside = np.einsum("ij,ij->i", apart, apart) - np.einsum("ij,ij->i", scores, scores)
+def _distances(small: Float[np.ndarray, "image pixel"], subspace: _Subspace) -> Float[np.ndarray, "image 3"]:
+    """Logarithms of T² an axis and of Q a pixel, and minus Fisher's z of the correlation with the centre."""
+    centre, axes, spread = subspace
+    found = small @ np.column_stack([axes, centre])  # one product: the images are gone through once
+    scores, along = found[:, :-1] - centre @ axes, found[:, -1]
+    energy, length = np.vecdot(small, small), np.linalg.norm(centre)
+    outside = energy - 2 * along + length**2 - np.vecdot(scores, scores)
     within = ((scores / spread) ** 2).mean(axis=1)
-    return np.log(np.stack([within, np.maximum(outside, 0) / small.shape[1]], axis=1) + _LEAST)
+    correlation = along / max(float(length) * math.sqrt(small.shape[1]), _LEAST)
+    logs = np.log([within + _LEAST, np.maximum(outside, 0) / small.shape[1] + _LEAST])
+    return np.column_stack([*logs, -np.arctanh(np.clip(correlation, -0.999, 0.999))])
 
 
 def _usual(
@@ -208,24 +222,29 @@ def _normal_scores(
     usual: Float[np.ndarray, "measure knot"],
     scores: Float[np.ndarray, "measure knot"],
 ) -> Float[np.ndarray, "image measure"]:
-    """Measures by their place among the usual ones; beyond those a score goes on as steeply as it came."""
+    """Measures by their place among the usual ones; beyond those a score goes on as steeply as it came, of nearness apart."""
     found = np.empty(measures.shape)
-    middle, furthest = usual.shape[1] // 2, float(ndtri(1 - 0.5 / 100))
+    middle = usual.shape[1] // 2
     for column, (known, score) in enumerate(zip(usual, scores, strict=True)):
-        values = measures[:, column]
-        below, above = np.minimum(values - known[0], 0), np.maximum(values - known[-1], 0)
-        left = furthest / max(known[middle] - known[0], _NARROWEST)
-        right = furthest / max(known[-1] - known[middle], _NARROWEST)
-        found[:, column] = np.interp(values, known, score) + below * left + above * right
+        values, low, high = measures[:, column], known[0], known[-1]
+        below = (column > 2) * np.minimum(values - low, 0) * _FURTHEST / max(known[middle] - low, _NARROWEST)
+        above = np.maximum(values - high, 0) * _FURTHEST / max(high - known[middle], _NARROWEST)
+        found[:, column] = np.interp(values, known, score) + below + above
     return found
 
 
 def _whitening(apart: Float[np.ndarray, "image measure"]) -> Float[np.ndarray, "measure measure"]:
     """The inverse root of the measures' covariance, drawn towards that of measures that do not vary together."""
-    covariance = apart.T @ apart / len(apart)
-    diagonal = np.maximum(np.diag(covariance), 1e-4)
-    weight = _SHRINK / (_SHRINK + len(apart))
-    values, vectors = np.linalg.eigh(
-        (1 - weight) * covariance + weight * np.diag(diagonal) + 1e-6 * np.eye(len(diagonal))
-    )
+    covariance, weight = apart.T @ apart / len(apart), _SHRINK / (_SHRINK + len(apart))
+    alone = np.diag(np.maximum(np.diag(covariance), 1e-4))
+    values, vectors = np.linalg.eigh((1 - weight) * covariance + weight * alone)
     return np.asarray(vectors / np.sqrt(values) @ vectors.T)
+
+
+def _limit(apart: Float[np.ndarray, " image"]) -> float:
+    """Where the tail of these distances leaves `FLAGGED` of new ones beyond; never below 1."""
+    share = min(0.5, max(0.1, 10 / len(apart)))
+    begins = max(float(np.quantile(apart, 1 - share)), _LEAST)
+    beyond = np.log(apart[apart > begins] / begins)
+    limit = begins * (share / FLAGGED) ** (beyond.mean() if len(beyond) else 0.0)
+    return float(max(limit * (1 + 1 / math.sqrt(len(apart))), 1.0))
