@@ -5,21 +5,29 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+import safetensors.numpy
 from PIL import Image
 from typer.testing import CliRunner
 
 import medladder as ml
+from medladder.backbones import find_backbone
 from medladder.cli import app
 from medladder.errors import CohortError, ModelError, OptionError, StudyError
 from medladder.models.model import Model
 from medladder.record.folder import StudyFolder
+from test_model_folder import facts, rewrite
+from test_pretrained import hugging_face, write_convolution
+
+assert hugging_face  # a fixture: two tiny image models as their publishers would save them
 
 
 def run(*words: Any) -> Any:
@@ -371,3 +379,205 @@ def test_options_of_models_are_checked(make: Callable[[str], Path], pictures: Pa
         model.evaluate(ml.read_cohort(pictures / "labels.csv", image_size=(8, 8)), part="test")
     with pytest.raises(ModelError, match="is not there"):
         ml.read_model("nowhere/at/all")
+
+
+# ---- a model on a backbone
+
+
+def answered(folder: Path, *places: Any) -> np.ndarray:
+    printed = json.loads(run("predict", folder, *places, "--json").stdout)["predictions"]
+    return np.array([list(one["probabilities"].values()) for one in printed])
+
+
+@pytest.fixture(scope="module")
+def of_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of drawn cells on a backbone that is gone, under names with commas and long numbers in them."""
+    home = tmp_path_factory.mktemp("homes")
+    path = write_convolution(home / "net_20240115.onnx")
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="net.weights", size_threshold=64)
+    (home / "preprocessor_config.json").write_text('{"image_mean": 0.4, "image_std": 0.3}')
+    folder = home / "cells, penalty=3" / "model"
+    words = ("--rung", f"pretrained:backbone={path},input_size=16", "--image-size", 16, "--jobs", 1)
+    said = json.loads(run("fit", "demo:cells", *words, "--out", folder, "--cache", home / "cache", "--json").stdout)
+    assert said["rung"]["kind"] == "pretrained"
+    for file in home.glob("*.*"):
+        file.unlink()
+    return folder
+
+
+@pytest.fixture
+def on_onnx(of_onnx: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(of_onnx, tmp_path / "model"))
+
+
+def test_a_model_brings_its_backbone_along(of_onnx: Path, tmp_path: Path) -> None:
+    model = ml.read_model(of_onnx)
+    assert {file.name for file in (of_onnx / "backbone").iterdir()} == {
+        "net_20240115.onnx",
+        "net.weights",
+        "preprocessor_config.json",
+    }
+    assert str(of_onnx.parents[1]) not in (of_onnx / "model.json").read_text("utf-8")
+    images = ml.read_cohort("demo:cells", image_size=(16, 16), cache=tmp_path).images[:30]
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{i:02d}.png")
+    from_python = model.predict_proba(np.asarray(images))
+    assert np.ptp(from_python, axis=0).max() > 0.1
+    np.testing.assert_allclose(answered(of_onnx, *sorted(tmp_path.glob("*.png"))), from_python, atol=1e-6)
+    session = onnxruntime.InferenceSession((of_onnx / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+    [from_onnx] = session.run(None, {"images": (images / 255).astype(np.float32)})
+    np.testing.assert_allclose(from_onnx, from_python, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["net_20240115.onnx", "net.weights", "preprocessor_config.json"])
+def test_a_backbone_that_was_changed_is_refused(on_onnx: Path, name: str) -> None:
+    file = on_onnx / "backbone" / name
+    whole = file.read_bytes()
+    for spoilt in (whole[:-3], whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:], b""):
+        file.write_bytes(spoilt)
+        with pytest.raises(ModelError, match=f"{name} (was changed|has)"):
+            ml.read_model(on_onnx)
+    file.unlink()
+    with pytest.raises(ModelError, match=f"{name} is missing"):
+        ml.read_model(on_onnx)
+    (on_onnx.parent / name).write_bytes(whole)
+    file.symlink_to(on_onnx.parent / name)
+    with pytest.raises(ModelError, match=f"{name} is a link"):
+        ml.read_model(on_onnx)
+
+
+def test_nothing_is_laid_beside_a_backbone(on_onnx: Path) -> None:
+    """Unsigned or signed: a runtime might look for a file there by its name."""
+    (on_onnx / "backbone" / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="other files than were written"):
+        ml.read_model(on_onnx)
+    rewrite(on_onnx)
+    with pytest.raises(ModelError, match="no part of the backbone"):
+        ml.read_model(on_onnx)
+
+
+def test_another_backbone_is_refused_whoever_signed_it(on_onnx: Path) -> None:
+    """Its own hash stands in the rung; and with that changed too, it answers otherwise."""
+    place = on_onnx / "backbone" / "net_20240115.onnx"
+    onnx.save(onnx.load(write_convolution(on_onnx.parent / "other.onnx", seed=1)), place,
+              save_as_external_data=True, location="net.weights", size_threshold=64)  # fmt: skip
+    rewrite(on_onnx)
+    with pytest.raises(ModelError, match="another than its rung names"):
+        ml.read_model(on_onnx)
+    rename(on_onnx, find_backbone(place).identity)
+    with pytest.raises(ModelError, match="answers otherwise"):
+        ml.read_model(on_onnx)
+
+
+def rename(folder: Path, identity: str, **settings: Any) -> None:
+    """Let the record name another backbone, as someone would who knows how hashes are made."""
+    rung = {**facts(folder)["rung"]}
+    rewrite(folder, rung={**rung, "settings": {**rung["settings"], "backbone": identity, **settings}})
+
+
+@pytest.mark.parametrize("where", ["../../outside.weights", "{}/outside.weights"])
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_backbone_that_names_a_file_outside_reads_none(on_onnx: Path, where: str, is_hidden: bool) -> None:
+    """The weights are there and are the right ones; where their name stands in the file changes nothing."""
+    place = on_onnx / "backbone" / "net_20240115.onnx"
+    shutil.move(on_onnx / "backbone" / "net.weights", on_onnx.parent / "outside.weights")
+    model = onnx.load(place, load_external_data=False)
+    [tensor] = [one for one in model.graph.initializer if one.external_data]
+    said = {one.key: one.value for one in tensor.external_data} | {"location": where.format(on_onnx.parent)}
+    del tensor.external_data[:]
+    for key, value in said.items():
+        tensor.external_data.add(key=key, value=value)
+    content = model.SerializeToString()
+    if is_hidden:
+        content = value_first(content, said["location"])
+    place.write_bytes(content)
+    if is_hidden:
+        rename(on_onnx, find_backbone(place).identity)  # what looks for names without parsing finds none
+    else:
+        rewrite(on_onnx)
+    with pytest.raises(ModelError, match=r"cannot be trusted.*outside\.weights"):
+        ml.read_model(on_onnx)
+
+
+def value_first(content: bytes, location: str) -> bytes:
+    """The same graph, with the value of an entry written before its key."""
+    length = len(location)
+    size = bytes([length] if length < 128 else [length % 128 + 128, length // 128])
+    key, value = b"\x0a\x08location", b"\x12" + size + location.encode()
+    assert content.count(key + value) == 1
+    return content.replace(key + value, value + key)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"input_size": 10**6}, {"input_size": 4}, {"input_size": "16"}, {"penalty": "x"}, {"penalty": -1.0}, {"other": 1}],
+    ids=str,
+)
+def test_settings_that_no_backbone_has_are_refused_whoever_signed_them(on_onnx: Path, settings: dict[str, Any]) -> None:
+    rename(on_onnx, facts(on_onnx)["rung"]["settings"]["backbone"], **settings)
+    with pytest.raises(ModelError, match="cannot be trusted"):
+        ml.read_model(on_onnx)
+
+
+def test_a_rung_names_no_backbone_outside(on_onnx: Path) -> None:
+    outside = write_convolution(on_onnx.parent / "other.onnx")
+    rung = facts(on_onnx)["rung"]
+    for name in (str(outside), f"../../{outside.name}", outside.name):
+        identity = f"{name}@{find_backbone(outside).identity.rpartition('@')[2]}"
+        rename(on_onnx, identity)
+        with pytest.raises(ModelError, match="cannot be trusted"):
+            ml.read_model(on_onnx)
+    rewrite(on_onnx, rung={**rung, "rung": f"pretrained:backbone={outside}", "settings": {}})
+    with pytest.raises(ModelError, match="cannot be trusted"):
+        ml.read_model(on_onnx)
+
+
+def test_a_head_of_another_backbone_is_refused(on_onnx: Path) -> None:
+    """Whoever signed it: with more features than the backbone gives."""
+    data, arrays = facts(on_onnx), safetensors.numpy.load_file(on_onnx / "weights.safetensors")
+    arrays["rung/coef"] = np.hstack([arrays["rung/coef"]] * 2)
+    safetensors.numpy.save_file(arrays, on_onnx / "weights.safetensors")
+    rewrite(on_onnx, rebuilding={**data["rebuilding"], "n_features_in_": 16})
+    with pytest.raises(ModelError, match="8 features"):
+        ml.read_model(on_onnx)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_model_brings_a_folder_along(hugging_face: Path, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="torch exports ONNX through onnxscript (extra pretrained)")
+    folder, source = tmp_path / "model", Path(shutil.copytree(hugging_face / "resnet", tmp_path / "resnet"))
+    words = ("--rung", f"pretrained:backbone={source},input_size=32", "--image-size", 16, "--jobs", 1)
+    run("fit", pictures / "labels.csv", *words, "--out", folder, "--cache", tmp_path / "cache")
+    shutil.rmtree(source)
+    assert {file.name for file in (folder / "backbone").iterdir()} == {"config.json", "model.safetensors"}
+    model = ml.read_model(folder)
+    assert model.record.rung["settings"]["backbone"].startswith("resnet@")
+    paths = sorted(pictures.glob("*.png"))[:20]
+    images = np.stack([np.asarray(Image.open(path).resize((16, 16), Image.Resampling.BILINEAR)) for path in paths])
+    from_python = model.predict_proba(images)
+    np.testing.assert_allclose(answered(folder, *paths), from_python, atol=1e-6)
+    session = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+    [from_onnx] = session.run(None, {"images": (images / 255).astype(np.float32)})
+    np.testing.assert_allclose(from_onnx, from_python, atol=1e-4)
+    config = folder / "backbone" / "config.json"
+    whole = config.read_text("utf-8")
+    config.write_text(whole.replace("basic", "basiC"))
+    with pytest.raises(ModelError, match=r"config\.json was changed"):
+        ml.read_model(folder)
+    for leading in ({"backbone": "someone/theirs"}, {"backbone_config": {"backbone": "/somewhere"}},
+                    {"attn_implementation": "someone/code"}):  # fmt: skip
+        config.write_text(json.dumps({**json.loads(whole), **leading}))
+        rename(folder, find_backbone(folder / "backbone").identity)
+        with pytest.raises(ModelError, match="which lies elsewhere"):
+            ml.read_model(folder)
+
+
+def test_a_model_that_was_just_made_answers(pictures: Path, tmp_path: Path) -> None:
+    """Its folder was written under another name, where its backbone no longer lies."""
+    cohort = ml.read_cohort(pictures / "labels.csv", cache=tmp_path / "cache")
+    rung = f"pretrained:backbone={write_convolution(tmp_path / 'net.onnx')},input_size=16"
+    model = ml.fit_model(cohort, tmp_path / "model", rung=rung, jobs=1, cache=tmp_path / "cache")
+    (tmp_path / "net.onnx").unlink()
+    images = np.asarray(cohort.images[:5])
+    np.testing.assert_array_equal(model.predict_proba(images), ml.read_model(tmp_path / "model").predict_proba(images))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "model"]

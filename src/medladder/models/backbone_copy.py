@@ -57,7 +57,7 @@ def rung_with_copy(folder: Path, stated: Mapping[str, Any], inside: set[str]) ->
     if find_backbone(place).identity.rpartition("@")[2] != digest:
         raise ValueError("its backbone is another than its rung names")
     spec = rungs.RungSpec(str(stated["rung"]), "pretrained", "transfer", settings, {"backbone": str(place)})
-    rungs.build(spec).check_settings()  # type: ignore[attr-defined]
+    rungs.build(spec).check_settings()
     return spec
 
 

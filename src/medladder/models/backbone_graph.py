@@ -141,7 +141,7 @@ def _export(network: FrozenNetwork, output: str) -> onnx.ModelProto:
     pixels = torch.zeros(2, 3, network.side, network.side)
     try:
         with _quiet():
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 OneOutput().eval(),
                 (pixels,),
                 dynamo=True,
@@ -160,16 +160,18 @@ def _export(network: FrozenNetwork, output: str) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What torch says of its own old names, and of libraries that are not installed, is for no one here."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """What torch and onnxscript say of old names, steps left out and libraries not installed is for no one here."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _add_network(

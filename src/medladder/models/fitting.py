@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,9 @@ from .record import ModelRecord
 
 LIKENESS_IMAGES = 4096
 """Images, at most, that say what training images look like."""
+
+LIKENESS_VALUES = 2**27
+"""Pixels of all of them together, at most: large volumes are fewer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +255,8 @@ def _fit(
     draw = _draw(cohort, seed, keep_test=keep_test)
     fitted = _with_choices(_train(cohort, spec, draw, device, jobs, cache, progress), cohort, spec, draw)
     progress.say("Looking at the training images, and writing the model.")
-    some = evenly(np.arange(len(draw.rows)), LIKENESS_IMAGES)
+    at_most = min(LIKENESS_IMAGES, max(64, LIKENESS_VALUES // math.prod(cohort.images.shape[1:])))
+    some = evenly(np.arange(len(draw.rows)), at_most)
     likeness = learn_likeness(cohort.images[draw.rows[some]], draw.fold[some], seed=seed)
     record = _record(cohort, spec, fitted, evidence, findings, seed, keep_test=keep_test)
     backbone = Path(spec.files["backbone"]) if "backbone" in spec.files else None

@@ -167,7 +167,7 @@ def read_model(path: str | os.PathLike[str]) -> Model:
         raise _damaged(folder, f"it has no {WEIGHTS}")
     try:
         arrays = safetensors.numpy.load(contents[WEIGHTS])
-        likeness = Likeness.from_arrays(_group(arrays, "unlike/"))
+        likeness = Likeness.from_arrays(_group(arrays, "unlike/"), record.shape)
         frozen = Frozen(_group(arrays, "rung/"), dict(record.rebuilding), contents.get(TREES))
         rung = thaw(_spec_of(folder, record), record.shape, len(record.classes), frozen)
         trained_on = _trained_on(arrays)

@@ -153,7 +153,7 @@ def _standardised(graph: GraphBuilder, is_standardised: bool) -> str:
     if not is_standardised:
         return str(vectors)
     centred = vectors
-    for _ in range(2):  # the runtime's sums round: what one mean leaves, large beside a small spread, the next takes away
+    for _ in range(2):  # the runtime's sums round: what one mean leaves may be large beside a small spread
         centred = graph.add("Sub", centred, graph.mean(centred, 1, keep=True))
     spread = graph.add("Sqrt", graph.mean(graph.add("Mul", centred, centred), 1, keep=True))
     is_spread = graph.add("Greater", spread, graph.keep(SMALLEST_SPREAD))

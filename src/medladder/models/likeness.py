@@ -29,7 +29,7 @@ MOST_AXES, IMAGES_AN_AXIS = 16, 10
 LONGEST_SIDE = {2: 32, 3: 16}
 """Pictures and volumes are seen at most so large: area means say what an image is of."""
 
-_VALUES_AT_ONCE = 2**18  # pixels in the caches together
+_VALUES_AT_ONCE = 2**19  # pixels that stay in the caches
 _FLATTEST = 0.02  # images of less contrast are not stretched to that of others: they would be noise
 _LEAST = 1e-4
 _PARTS, _KNOTS, _FURTHEST, _NARROWEST = 5, 33, 2.576, 0.1
@@ -113,8 +113,8 @@ def learn_likeness(images: Num[np.ndarray, "image ..."], fold: Int[np.ndarray, "
     one Mahalanobis distance over images not learned from, as Lee et al. 2018, arXiv 1807.03888, do with features. The
     tail: Hill 1975, doi:10.1214/aos/1176343247.
     """
-    described = [_described(np.asarray(images[start:stop])) for start, stop in _blocks(images)]
-    small, greys = (np.concatenate(parts) for parts in zip(*described, strict=True))
+    described = [_described(images[start:stop]) for start, stop in _blocks(images)]
+    small, greys = map(np.concatenate, zip(*described, strict=True))
     parts = fold if parts_of(fold) > 1 else np.arange(len(small)) % _PARTS
     distances = np.empty((len(small), 3), np.float32)
     for part in np.unique(parts):
@@ -131,7 +131,7 @@ def learn_likeness(images: Num[np.ndarray, "image ..."], fold: Int[np.ndarray, "
 
 def _blocks(images: Num[np.ndarray, "image ..."]) -> list[tuple[int, int]]:
     """Where to cut many images."""
-    rows = max(1, _VALUES_AT_ONCE // max(1, math.prod(images.shape[1:])))
+    rows = max(1, _VALUES_AT_ONCE // math.prod(images.shape[1:]))
     return [(start, start + rows) for start in range(0, len(images), rows)]
 
 
@@ -141,7 +141,7 @@ def _described(
     """Images as small vectors of mean 0 and spread 1; brightness, contrast, and texture along each axis."""
     unit = 1 / np.iinfo(images.dtype).max if images.dtype in (np.uint8, np.uint16) else 1.0
     size, channels = split_channels(images.shape[1:])
-    flat = images.reshape(len(images), -1).astype(np.float32)
+    flat = np.asarray(images).reshape(len(images), -1).astype(np.float32)
     mean = np.vecdot(flat, np.ones_like(flat[0])) / flat.shape[1]
     flat -= mean[:, None]
     contrast = unit * _root_mean_square(flat)
@@ -166,14 +166,12 @@ def _reduced(
     flat: Float[np.ndarray, "image pixel"], size: tuple[int, ...], channels: int
 ) -> Float[np.ndarray, "image small"]:
     """Area means on a grid of at most `LONGEST_SIDE` a side."""
-    most, before, after = LONGEST_SIDE[len(size)], len(flat), flat.shape[1]
-    values = flat
+    most, before, after, values = LONGEST_SIDE[len(size)], len(flat), flat.shape[1], flat
     for axis, side in enumerate(size):
         after //= side
         if side > most:
-            edges = np.arange(most + 1)[:, None] * (side / most)
-            covered = np.clip(edges - np.arange(side), 0, 1)  # of each pixel, up to each edge
-            weights = (np.diff(covered, axis=0) * (most / side)).astype(np.float32)
+            before_edge = np.clip(np.arange(most + 1)[:, None] * (side / most) - np.arange(side), 0, 1)  # of each pixel
+            weights = (np.diff(before_edge, axis=0) * (most / side)).astype(np.float32)
             if axis == len(size) - 1:  # a few channels are no matrix worth a product of its own
                 values = values.reshape(before, -1) @ np.kron(weights, np.eye(channels, dtype=np.float32)).T
             else:
@@ -207,8 +205,7 @@ def _usual(
     measures: Float[np.ndarray, "image measure"],
 ) -> tuple[Float[np.ndarray, "measure knot"], Float[np.ndarray, "measure knot"]]:
     """Values of each measure from the lowest to the highest, and the normal score of each; equal ones share theirs."""
-    furthest = float(ndtri(1 - 0.5 / len(measures)))
-    at = np.linspace(-furthest, furthest, _KNOTS)
+    at = np.linspace(-1, 1, _KNOTS) * ndtri(1 - 0.5 / max(len(measures), 2))
     usual = np.quantile(measures, ndtr(at), axis=0).T
     scores = np.empty_like(usual)
     for row, values in enumerate(usual):
@@ -222,13 +219,15 @@ def _normal_scores(
     usual: Float[np.ndarray, "measure knot"],
     scores: Float[np.ndarray, "measure knot"],
 ) -> Float[np.ndarray, "image measure"]:
-    """Measures by their place among the usual ones; beyond those a score goes on as steeply as it came, of nearness apart."""
+    """Measures by their place among the usual ones; beyond those a score goes on as steeply as it came.
+
+    The three distances do not go on downwards: an image closer than any, such as a learned one, is not unlike.
+    """
     found = np.empty(measures.shape)
-    middle = usual.shape[1] // 2
     for column, (known, score) in enumerate(zip(usual, scores, strict=True)):
-        values, low, high = measures[:, column], known[0], known[-1]
-        below = (column > 2) * np.minimum(values - low, 0) * _FURTHEST / max(known[middle] - low, _NARROWEST)
-        above = np.maximum(values - high, 0) * _FURTHEST / max(high - known[middle], _NARROWEST)
+        values, low, middle, high = measures[:, column], known[0], known[_KNOTS // 2], known[-1]
+        below = (column > 2) * np.minimum(values - low, 0) * _FURTHEST / max(middle - low, _NARROWEST)
+        above = np.maximum(values - high, 0) * _FURTHEST / max(high - middle, _NARROWEST)
         found[:, column] = np.interp(values, known, score) + below + above
     return found
 
