@@ -6,7 +6,6 @@ backbone's own opset, and no converter of versions comes between what was fitted
 
 from __future__ import annotations
 
-import inspect
 import logging
 import warnings
 from collections.abc import Iterable, Iterator
@@ -23,7 +22,7 @@ from onnx import TensorProto, helper, inliner, version_converter
 
 from medladder.backbones import files_of
 from medladder.errors import OptionError
-from medladder.rungs.frozen import MOST_SLICES, FrozenNetwork, _resized, open_network, pool
+from medladder.rungs.frozen import MOST_SLICES, FrozenNetwork, open_network, pool, resized
 
 from .graph import INPUT, LARGEST, OPSET, GraphBuilder
 
@@ -95,7 +94,7 @@ def _add_intake(
 def _resizing(length: int, side: int) -> Float[np.ndarray, "side length"]:
     """What resizing does along one axis: each place alone, in an image one pixel wide."""
     places = np.eye(length, dtype=np.float32)[:, None, :, None]
-    blocks = [_resized(places[at : at + _ROWS_AT_ONCE], side) for at in range(0, length, _ROWS_AT_ONCE)]
+    blocks = [resized(places[at : at + _ROWS_AT_ONCE], side) for at in range(0, length, _ROWS_AT_ONCE)]
     return np.concatenate([block[:, 0, :, 0] for block in blocks]).T
 
 
@@ -127,7 +126,7 @@ def _export(network: FrozenNetwork, output: str) -> onnx.ModelProto:
             do="Install it with: pip install 'medladder[pretrained]'.",
         )
     # The very network that answers: another one opened from the folder might have parts drawn at random.
-    inner = inspect.getclosurevars(network.run).nonlocals["model"]
+    inner = network.module
     _require_room(network.name, 4 * sum(numbers.numel() for numbers in inner.parameters()))
 
     class OneOutput(torch.nn.Module):

@@ -44,6 +44,8 @@ class FrozenNetwork:
     batch: int
     """Most images it takes at once."""
     run: Run
+    module: Any = None
+    """The torch module behind it, where there is one."""
 
     def features(self, images: Num[np.ndarray, "image *shape"]) -> Float[np.ndarray, "image feature"]:
         """Features of each image, float32; of a volume, their mean over slices of its middle third.
@@ -62,7 +64,7 @@ class FrozenNetwork:
 
     def _describe(self, images: Num[np.ndarray, "image *shape"]) -> Float[np.ndarray, "image feature"]:
         pixels = _as_colour(images)
-        return self.answer(((_resized(pixels, self.side) - self.mean) / self.std).astype(np.float32))
+        return self.answer(((resized(pixels, self.side) - self.mean) / self.std).astype(np.float32))
 
     def answer(self, pixels: Float[np.ndarray, "image channel row column"]) -> Float[np.ndarray, "image feature"]:
         """Features from pixels as the network wants them."""
@@ -183,7 +185,7 @@ def _open_folder(path: Path, input_size: int | None) -> FrozenNetwork:
 
     side, mean, std = _read_intake(path)
     side = input_size or side or _side_in(model.config.to_dict().get("image_size")) or DEFAULT_SIDE
-    return FrozenNetwork(path.name, side, mean, std, BATCH, run)
+    return FrozenNetwork(path.name, side, mean, std, BATCH, run, model)
 
 
 def _read_intake(
@@ -231,7 +233,7 @@ def _as_colour(images: Num[np.ndarray, "image *shape"]) -> Float[np.ndarray, "im
     return np.moveaxis(np.broadcast_to(pixels, (*pixels.shape[:3], 3)), 3, 1)
 
 
-def _resized(
+def resized(
     pixels: Float[np.ndarray, "image channel row column"], side: int
 ) -> Float[np.ndarray, "image channel side side"]:
     """The whole image at the network's size, bilinear and antialiased: nothing is cropped, whatever its shape."""
