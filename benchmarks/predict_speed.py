@@ -47,7 +47,7 @@ def from_arrays(place: Path, rungs: list[str]) -> None:
         cohort = ml.read_cohort(radiographs(place, DATA / "kermany_cxr", "train", 400), image_size=(side, side))
         for rung in rungs:
             model = fitted(cohort, rung, place / f"{rung}-{side}")
-            images = np.tile(np.asarray(cohort.images), (20 if rung == "cnn" else 100, 1, 1))
+            images = np.tile(np.asarray(cohort.images), (4 if rung == "cnn" else 60, 1, 1))
             floats = images.astype(np.float32) / 255
             session = onnxruntime.InferenceSession((place / f"{rung}-{side}" / "model.onnx").read_bytes())
             batch = best_batch(session, floats)
