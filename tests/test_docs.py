@@ -31,7 +31,8 @@ def test_the_manual_is_what_the_command_line_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
 def test_examples_run(example: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    places = dict.fromkeys(("XDG_CACHE_HOME", "XDG_STATE_HOME", "TMPDIR"), str(tmp_path))
+    environment = {**os.environ, **places}
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -157,6 +157,7 @@ def test_foreign_facts_are_refused(model: Path, text: str) -> None:
             }
         },
         {"rung": {"rung": "dnn:depth=1000000000000", "kind": "dnn", "family": "deep", "settings": {}}},
+        {"image": {"shape": [8, 8], "bit_depth": 8, "preparation": {"size": [4, 4], "resampling": "", "protocol": 1}}},
         {"rebuilding": {}},
         {"training": []},
         {"self_test": [[2.0, -1.0]] * 4},
@@ -244,3 +245,23 @@ def test_the_rung_decides_which_files_there_are(originals: Path) -> None:
     shared = {"model.json", "weights.safetensors", "MODEL_CARD.md"}
     assert files("dnn") == shared | {"model.onnx"}
     assert files("forest") == shared | {"trees.skops"}
+
+
+def test_a_model_prepared_another_way_is_refused(model: Path) -> None:
+    """Other pixels from the same file would give other answers, and no one would know."""
+    image = facts(model)["image"]
+    for name, other in (("protocol", 1), ("resampling", "nearest")):
+        rewrite(model, image={**image, "preparation": {**image["preparation"], name: other}})
+        with pytest.raises(ModelError, match="preparation is not what a model has"):
+            ml.read_model(model)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "1" + "0" * 400])
+def test_numbers_that_no_json_should_hold_are_refused(model: Path, number: str) -> None:
+    text = (model / "model.json").read_text("utf-8")
+    for name in ('"slope": ', '"seed": '):
+        start = text.index(name) + len(name)
+        end = min(text.index(mark, start) for mark in (",", "\n") if mark in text[start:])
+        (model / "model.json").write_text(text[:start] + number + text[end:], "utf-8")
+        with pytest.raises(ModelError, match="cannot be trusted"):
+            ml.read_model(model)

@@ -581,3 +581,15 @@ def test_a_model_that_was_just_made_answers(pictures: Path, tmp_path: Path) -> N
     images = np.asarray(cohort.images[:5])
     np.testing.assert_array_equal(model.predict_proba(images), ml.read_model(tmp_path / "model").predict_proba(images))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "model"]
+
+
+def test_ctrl_c_ends_without_a_word_too_many(
+    make: Callable[[str], Path], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_args: Any, **_options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Model, "predict_files", interrupted)
+    result = CliRunner().invoke(app, ["predict", str(make("logistic")), str(pictures)])
+    assert result.exit_code == 130
+    assert result.stderr == "Stopped.\n"

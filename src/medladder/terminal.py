@@ -43,6 +43,9 @@ def errors_spoken(*, as_json: bool) -> Iterator[None]:
         for name, text in parts.items():
             console.print(f"[bold red]{name:>7}[/]  {escape(text)}")
         raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        raise typer.Exit(130) from None
     except MedladderError as error:
         if as_json:
             print_json({"error": {"kind": type(error).__name__, "found": str(error)}})

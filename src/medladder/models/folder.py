@@ -205,9 +205,10 @@ def _read_record(folder: Path) -> ModelRecord:
         )
     try:
         record = ModelRecord.from_json(data)
-    except ValueError as error:
+        identity = record.identity
+    except (ValueError, RecursionError) as error:
         raise _damaged(folder, f"{RECORD}: {error}") from error
-    if data.get("identity") != record.identity:
+    if data.get("identity") != identity:
         raise _damaged(folder, f"{RECORD} does not have the identity it states: it was changed after it was written")
     return record
 

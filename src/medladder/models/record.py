@@ -85,7 +85,7 @@ class ModelRecord:
         try:
             record = cls(**{**known, **{name: tuple(known[name]) for name in ("classes", "subgroups", "findings")}})
             _check(record)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"a field is missing, unknown or of another kind ({error})") from error
         return record
 
@@ -97,7 +97,7 @@ def _check(record: ModelRecord) -> None:
     rules = {
         "classes": n_classes >= 2 and len(set(record.classes)) == n_classes and all(map(_is_name, record.classes)),
         "image": 1 <= len(shape) <= 4 and all(type(side) is int and 1 <= side <= 4096 for side in shape),
-        "preparation": all(type(side) is int and 1 <= side <= 4096 for side in record.preparation.size),
+        "preparation": _is_our_way(record.preparation, shape),
         "decision": len(weights) == n_classes and all(_is_number(weight) and weight > 0 for weight in weights),
         "calibration": len(bias) == n_classes
         and all(map(_is_number, [*bias, record.calibration["slope"]]))
@@ -111,6 +111,13 @@ def _check(record: ModelRecord) -> None:
     for name, is_met in rules.items():
         if not is_met:
             raise ValueError(f"{name} is not what a model has")
+
+
+def _is_our_way(preparation: Preparation, shape: tuple[int, ...]) -> bool:
+    """Whether images are prepared here as they were for the model, and become what its rung sees."""
+    size = preparation.size
+    is_seen = len(size) in (2, 3) and shape[: len(size)] == size and shape[len(size) :] in ((), (1,), (3,))
+    return is_seen and preparation == Preparation(size)
 
 
 def _is_name(value: object) -> bool:
