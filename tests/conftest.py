@@ -44,6 +44,7 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     """No test reads or fills the user's cache, or their notes of where cohorts lie."""
     for kind in ("cache", "state"):
         place = str(tmp_path_factory.getbasetemp() / kind)
+        monkeypatch.setenv(f"XDG_{kind.upper()}_HOME", place)  # for processes that a test starts
         monkeypatch.setattr(f"platformdirs.user_{kind}_dir", lambda *_args, place=place, **_kwargs: place)
 
 
