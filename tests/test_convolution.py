@@ -144,12 +144,12 @@ def test_layers_are_those_of_the_built_network(shape, n_classes):
     assert [weight.numel() + bias.numel() for weight, bias in weights] == [layer.parameters for layer in layers[1:]]
     seen = torch.zeros(2, layers[0].channels, *layers[0].size)
     for layer, (weight, bias) in zip(layers[1:-1], weights[:-1], strict=True):
-        convolved = filters._convolved(seen, weight, bias, layer)
+        convolved = filters.convolved(seen, weight, bias, layer)
         assert convolved[0, 0].numel() * weight.numel() == layer.multiply_adds
-        seen = filters._pooled(convolved, layer)
+        seen = filters.pooled(convolved, layer)
         assert seen.shape == (2, layer.channels, *layer.size)
         assert seen[0].numel() == layer.nodes
-    assert filters._answered(seen, *weights[-1]).shape == (2, layers[-1].nodes)
+    assert filters.answered(seen, *weights[-1]).shape == (2, layers[-1].nodes)
 
 
 def test_what_is_kept_is_the_network_with_its_normalisation_folded_in():
@@ -164,11 +164,11 @@ def test_what_is_kept_is_the_network_with_its_normalisation_folded_in():
         bias.data.uniform_(-1, 1, generator=rng)
     expected = batch
     for index, layer in enumerate(layers[1:-1]):
-        expected = filters._convolved(expected, learner.weights[index], None, layer)
+        expected = filters.convolved(expected, learner.weights[index], None, layer)
         remembered = learner.means[index], learner.variances[index]
         expected = functional.batch_norm(expected, *remembered, learner.gains[index], learner.biases[index])
-        expected = filters._pooled(expected, layer).relu()
-    expected = filters._answered(expected, learner.weights[-1], learner.biases[-1])
+        expected = filters.pooled(expected, layer).relu()
+    expected = filters.answered(expected, learner.weights[-1], learner.biases[-1])
     found = filters._logits(layers, learner.see(learner.fold()), batch)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
@@ -178,7 +178,7 @@ def test_the_first_means_and_variances_remembered_are_those_of_the_first_batch()
     learner = filters._Learner(layers, np.random.default_rng(0), torch.device("cpu"))
     batch = torch.randn(8, 1, 6, 6, generator=torch.Generator().manual_seed(0)) + 3
     learner.logits(batch, 1)
-    sums = filters._convolved(batch, learner.weights[0], None, layers[1]).detach()
+    sums = filters.convolved(batch, learner.weights[0], None, layers[1]).detach()
     torch.testing.assert_close(learner.means[0], sums.mean(dim=(0, 2, 3)))
     torch.testing.assert_close(learner.variances[0], sums.var(dim=(0, 2, 3)))
 

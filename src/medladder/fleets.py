@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from .errors import FitError
 from .record.plan import FleetKey
 from .rungs.covariates import Covariates, beside, fit_beside
 from .rungs.draws import Draw, fit_many
+from .rungs.networks import NetworkClassifier
+from .weights.freezing import Frozen, freeze
 
 MODELS_BYTES = 2**29
 """Models of a fleet that would need more than this together are not held together."""
@@ -33,6 +36,10 @@ class FleetTask:
     test_rows: Int[np.ndarray, " row"]
     covariates: Covariates | None = None
     device: str = "cpu"
+    looked_into: int = 0
+    """Networks of each draw whose layers are measured."""
+    kept: int | None = None
+    """The draw whose fitted rung comes back itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,8 @@ class FittedTrial:
     n_parameters: int | None = None
     chosen: dict[str, Any] | None = None
     reason: str | None = None
+    layers: list[dict[str, Any]] | None = None
+    kept: Frozen | None = None
 
 
 def fit_fleet(task: FleetTask) -> list[FittedTrial]:
@@ -69,8 +78,33 @@ def fit_fleet(task: FleetTask) -> list[FittedTrial]:
         else:
             fitted = fit_beside(rung, images, task.labels, draws, covariates)
         seconds = (time.perf_counter() - began) / len(draws)
-        trials += [_trial(one, test_images, n_classes, seconds) for one in fitted]
+        made = [_trial(one, test_images, n_classes, seconds) for one in fitted]
+        if task.looked_into:
+            made = _look_into(task, images, made, fitted, draws)
+        trials += [
+            replace(trial, kept=freeze(one)) if start + place == task.kept and trial.reason is None else trial
+            for place, (trial, one) in enumerate(zip(made, fitted, strict=True))
+        ]
     return trials
+
+
+def _look_into(
+    task: FleetTask,
+    images: np.ndarray,
+    trials: Sequence[FittedTrial],
+    fitted: Sequence[BaseEstimator | FitError],
+    draws: Sequence[Draw],
+) -> list[FittedTrial]:
+    """Measure the layers of each network that was fitted."""
+    from .inspection.growth import measure_networks
+
+    n_classes, looked = int(task.labels.max()) + 1, []
+    for trial, rung, draw in zip(trials, fitted, draws, strict=True):
+        if trial.reason is None and isinstance(rung, NetworkClassifier):
+            layers = measure_networks(rung, images, task.labels, draw, n_classes=n_classes, at_most=task.looked_into)
+            trial = replace(trial, layers=layers)
+        looked.append(trial)
+    return looked
 
 
 def _trial(fitted: BaseEstimator | FitError, test_images: np.ndarray, n_classes: int, seconds: float) -> FittedTrial:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,9 +21,11 @@ from .engine import LocalEngine, WorkerDied
 from .errors import OptionError, StudyError
 from .fleets import FittedTrial, FleetTask, fit_fleet
 from .images.pictures import to_png
+from .inspecting import inspect_study
+from .inspection import NETWORKS
 from .planning import PlannedStudy, Wishes, blocks, plan_study
 from .progress import QUIET, Progress
-from .record.folder import FleetPredictions, StudyFolder
+from .record.folder import FleetPredictions, KeptNetwork, StudyFolder
 from .record.lock import only_writer
 from .record.plan import FleetKey, Plan
 from .record.trials import Trial
@@ -41,13 +44,15 @@ def run_study(
     device: str = "auto",
     cache: Path | None = None,
     pictures: bool = True,
+    inspection: bool = True,
     progress: Progress = QUIET,
     **wishes: Any,
 ) -> StudyFolder:
     """Run a study into `out`, or go on with the one that stands there.
 
     `wishes` are the fields of `planning.Wishes`; `device` is "cpu", "cuda", or "auto", CUDA where there is any. A trial
-    that fails is recorded with its reason and the study goes on.
+    that fails is recorded with its reason and the study goes on. Unless `inspection` is turned off, the networks are
+    looked into when all is fitted.
 
     Raises
     ------
@@ -68,7 +73,10 @@ def run_study(
         planned = plan_study(cohort, wanted)
         _make_room(folder)
         remember(cohort.fingerprint, cohort.sources)
-        _go_on(folder, planned, engine, device=device, cache=cache, pictures=pictures, progress=progress)
+        with only_writer(folder.path):
+            planned = _go_on(folder, planned, engine, device=device, cache=cache, pictures=pictures, progress=progress)
+            if inspection:
+                inspect_study(folder, planned, engine, device=device, cache=cache, pictures=pictures, progress=progress)
     return folder
 
 
@@ -87,21 +95,21 @@ def _go_on(
     cache: Path | None,
     pictures: bool,
     progress: Progress,
-) -> None:
-    """Run what is missing of a study, as the folder's only writer."""
-    with only_writer(folder.path):
-        planned, done = _open(folder, planned)
-        # The plan first: a folder with a plan can be gone on with, wherever the writing was cut off.
-        folder.write_json("plan.json", planned.plan.to_json())
-        folder.write_json("cohort.json", planned.record.to_json())
-        if pictures:
-            _write_pictures(folder, planned)
-        missing = [key for key in planned.plan.fleets() if key.name not in done]
-        folder.log(f"{len(missing)} fleets to run, {len(done)} done before")
-        if done:
-            progress.say(f"{len(done)} of {len(done) + len(missing)} fleets stand already; going on with the rest.")
-        _run_fleets(folder, planned, missing, engine, device=device, cache=cache, progress=progress)
-        folder.log("all fleets done")
+) -> PlannedStudy:
+    """Run what is missing of a study, as the folder's only writer; the plan that it then holds."""
+    planned, done = _open(folder, planned)
+    # The plan first: a folder with a plan can be gone on with, wherever the writing was cut off.
+    folder.write_json("plan.json", planned.plan.to_json())
+    folder.write_json("cohort.json", planned.record.to_json())
+    if pictures:
+        _write_pictures(folder, planned)
+    missing = [key for key in planned.plan.fleets() if key.name not in done]
+    folder.log(f"{len(missing)} fleets to run, {len(done)} done before")
+    if done:
+        progress.say(f"{len(done)} of {len(done) + len(missing)} fleets stand already; going on with the rest.")
+    _run_fleets(folder, planned, missing, engine, device=device, cache=cache, progress=progress)
+    folder.log("all fleets done")
+    return planned
 
 
 def _make_room(folder: StudyFolder) -> None:
@@ -275,6 +283,7 @@ def _run_fleets(
             planned.test_rows(key.fold),
             planned.covariates if key.rung in seeing else None,
             device,
+            **_looking(planned.plan, key),
         )
         for key in keys
     ]
@@ -283,6 +292,15 @@ def _run_fleets(
         for task, result in engine.run(fit_fleet, tasks, threads=threads):
             _record_fleet(folder, planned, task, result)
             advance(cost(task.key))
+
+
+def _looking(plan: Plan, key: FleetKey) -> dict[str, Any]:
+    """What is looked at of a fleet's networks: at full size the layers of ten or more, and one is kept."""
+    known = next(planned for planned in plan.rungs if planned.rung == key.rung)
+    if key.n_train != plan.sizes[-1] or key.fold != 0 or known.members is None or known.has_covariates:
+        return {}
+    a_draw = 0 if known.kind == "logistic" else min(known.members, math.ceil(NETWORKS / plan.repeats))
+    return {"looked_into": a_draw, "kept": 0 if key == plan.first_fleet(key.rung) else None}
 
 
 def _record_fleet(
@@ -303,6 +321,9 @@ def _record_fleet(
             rows=task.test_rows,
             repeats=np.array([repeat for repeat, _ in done]),
         )
+    for fitted in result:
+        if fitted.kept is not None:
+            folder.write_network(key, KeptNetwork(fitted.kept.arrays, fitted.kept.facts, fitted.out_of_part_proba))
     folder.write_fleet(key, predictions, trials)
     failed = [trial.reason for trial in trials if trial.reason]
     folder.log(f"{key.name}: {len(done)} trials done" + (f", {len(failed)} failed: {failed[0]}" if failed else ""))
@@ -339,6 +360,7 @@ def _trial(planned: PlannedStudy, key: FleetKey, repeat: int, draw: Draw, fitted
         decision=decision.to_json(),
         n_parameters=fitted.n_parameters,
         chosen=fitted.chosen,
+        layers=fitted.layers,
         **known,
     )
 

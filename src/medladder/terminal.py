@@ -276,3 +276,70 @@ def brief(number: float) -> str:
             digits = 0 if number >= 99.95 * size else 1 if number >= 9.995 * size else 2
             return f"{number / size:.{digits}f} {prefix}"
     return f"{number:.0f} "
+
+
+def print_inspection(found: dict[str, Any]) -> None:
+    """The layers of one network in a table, and what they say."""
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]{escape(found['rung'])}[/]: units of its first network; medians, and in brackets at random weights"
+    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("layer", header_style="dim", no_wrap=True)
+    for name in ("units", "dead", "area", "pieces", "edges", "selective", "probe"):
+        table.add_column(name, justify="right", header_style="dim")
+    if found["input"] is not None:
+        table.add_row("input", *[""] * 6, f"{found['input']['auroc']['estimate']:.3f}")
+    for layer in found["layers"]:
+        regions, features = layer["regions"], layer["features"]
+        probe = "–" if layer["probe"] is None else f"{layer['probe']['auroc']['estimate']:.3f}"
+        if layer["probe"] is not None and layer["probe"]["random"] is not None:
+            probe += f" [dim]({layer['probe']['random']['estimate']:.3f})[/]"
+        table.add_row(
+            layer["name"],
+            f"{layer['units']:,}",
+            f"{layer['dead']:,}",
+            _beside(regions["area"], regions["random"]["area"], ".1%"),
+            _beside(regions["pieces"], regions["random"]["pieces"], ".0f"),
+            _beside(features["edge_likeness"], features["random"]["edge_likeness"], ".2f"),
+            _beside(features["selectivity"], features["random"]["selectivity"], ".2f"),
+            probe,
+        )
+    console.print(table)
+    sentences = [*found["sentences"]]
+    for part in ("structure", "taper"):
+        sentences += (found.get(part) or {}).get("sentences", [])
+    for sentence in sentences:
+        console.print(f"\n{escape(sentence['text'])}", soft_wrap=True)
+    if found.get("probe_note"):
+        console.print(f"\n[dim]{escape(found['probe_note'])}[/]", soft_wrap=True)
+    if found.get("others"):
+        console.print(f"\n[dim]Also looked into: {escape(', '.join(found['others']))} (--rung)[/]", soft_wrap=True)
+
+
+def _beside(value: dict[str, float] | None, random: dict[str, float] | None, form: str) -> str:
+    if value is None:
+        return "–"
+    return f"{value['median']:{form}}" + ("" if random is None else f" [dim]({random['median']:{form}})[/]")
+
+
+def print_explanation(found: dict[str, Any], page: Path | None) -> None:
+    """What the network says of one image, and whether the maps of it may be believed."""
+    console = Console(highlight=False)
+    shares = ", ".join(f"{escape(name)} {value:.1%}" for name, value in found["probabilities"].items())
+    console.print(f"[bold]{escape(found['decision'])}[/]  {shares}", soft_wrap=True)
+    if found["unlike_training"]:
+        console.print("This image is unlike the training images: the probability may mean nothing.")
+    for one in found["attributions"]:
+        trust = "" if one["is_trustworthy"] else "[bold]not trustworthy[/]: "
+        console.print(
+            f"\n{one['method']}, towards {escape(found['towards'])}: {trust}{escape(one['reason'])}", soft_wrap=True
+        )
+    if found["nearest"]:
+        console.print("\nNearest training images, by number in the cohort:")
+        for near in found["nearest"]:
+            console.print(f"  {near['image']:>7,}  {escape(near['class'])}  [dim]distance {near['distance']:.2f}[/]")
+    if page is not None:
+        console.print(f"\nPictures: {escape(str(page))}", soft_wrap=True)
+    else:
+        console.print("\n[dim]The maps themselves: --out PAGE.html[/]")

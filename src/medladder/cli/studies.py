@@ -63,6 +63,7 @@ def study(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable files.")] = False,
     pictures: Annotated[bool, typer.Option(help="Keep a few example images for the report.")] = True,
+    inspection: Annotated[bool, typer.Option(help="Look into the layers of the networks at the end.")] = True,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
     cache: CacheFolder = None,
     as_json: AsJson = False,
@@ -88,7 +89,8 @@ def study(
         if plan:
             _show_plan(cohort, wishes, jobs, as_json=as_json)
         else:
-            _run(cohort, out, wishes, jobs, device, cache, pictures=pictures, as_json=as_json)
+            shown = {"pictures": pictures, "inspection": inspection}
+            _run(cohort, out, wishes, jobs, device, cache, shown=shown, as_json=as_json)
 
 
 def _show_plan(cohort: Any, wishes: dict[str, Any], jobs: int | None, *, as_json: bool) -> None:
@@ -111,7 +113,7 @@ def _run(
     device: str,
     cache: Path | None,
     *,
-    pictures: bool,
+    shown: dict[str, bool],
     as_json: bool,
 ) -> None:
     from ..cost import Effort
@@ -127,9 +129,7 @@ def _run(
     for file, reason in cohort.unreadable.items():
         progress.say(f"left out: {file}: {reason}")
     try:
-        folder = run_study(
-            cohort, out, jobs=jobs, device=device, cache=cache, pictures=pictures, progress=progress, **wishes
-        )
+        folder = run_study(cohort, out, jobs=jobs, device=device, cache=cache, progress=progress, **shown, **wishes)
     except KeyboardInterrupt:
         progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
         raise typer.Exit(130) from None

@@ -177,6 +177,28 @@ def _decoded(wanted: Sequence[_Wanted], model: Model, threads: int) -> Iterator[
             pool.shutdown(cancel_futures=True)  # a Ctrl-C should not wait for the rest
 
 
+def read_prepared(path: Path, preparation: Preparation, shape: tuple[int, ...]) -> tuple[UInt[np.ndarray, "..."], bool]:
+    """One image file at working size as networks of this shape see it, and whether it is in a colour they do not know.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is no image, or of another kind.
+    """
+    if not path.is_file():
+        raise InputError(
+            found=f"{path} is {'a folder' if path.is_dir() else 'not there'}.", needed="One image file.", do="Name one."
+        )
+    decoded = _decode(_Wanted(str(path), path), preparation, shape)
+    if decoded.pixels is None:
+        raise InputError(
+            found=f"{path}: {decoded.reason}.",
+            needed=f"An image of {'×'.join(map(str, shape))} at working size.",
+            do="Open it in a viewer; export it again if it fails there too.",
+        )
+    return decoded.pixels, decoded.is_foreign
+
+
 def _decode(one: _Wanted, preparation: Preparation, shape: tuple[int, ...]) -> _Decoded:
     try:
         pixels = read_image(one.path).pixels if one.path is not None else one.pixels

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt
+from jaxtyping import Bool, Float, Int, Shaped, UInt
 from sklearn.base import BaseEstimator
 
 from medladder import rungs
@@ -25,12 +25,14 @@ from medladder.errors import CohortError, FitError, MedladderError, OptionError,
 from medladder.evidence.fixed import weigh_model
 from medladder.evidence.subgroups import subgroup_scores
 from medladder.evidence.weighing import Evidence, weigh
+from medladder.inspection import NETWORKS
 from medladder.planning import planned_rung, versions_of
 from medladder.progress import QUIET, Progress
 from medladder.record.folder import StudyFolder
 from medladder.record.plan import TRAINING, Plan
 from medladder.rungs.choosing import Calibration
 from medladder.rungs.draws import Draw, evenly, fit_many, may_learn
+from medladder.rungs.networks import NetworkClassifier
 from medladder.splits import draw_seed, groups_of, parts_for_choosing
 from medladder.views import views_of
 from medladder.whereabouts import recall
@@ -40,6 +42,9 @@ from .folder import check_out, write_model
 from .likeness import learn_likeness
 from .model import Model
 from .record import ModelRecord
+
+if TYPE_CHECKING:
+    from medladder.inspection.whole import Inspection
 
 LIKENESS_IMAGES = 4096
 """Images, at most, that say what training images look like."""
@@ -55,7 +60,9 @@ class FitTask:
     spec: rungs.RungSpec
     seen: Path
     labels: Int[np.ndarray, " image"]
+    patients: Int[np.ndarray, " image"]
     draw: Draw
+    classes: tuple[str, ...]
     device: str
 
 
@@ -126,7 +133,7 @@ def fit_model(
         plan = _read_plan(folder, seed, keep_test=keep_test)
         weighed = weigh(folder)
         spec = _rung_of_study(plan, weighed, rung)
-        images = _images_of(folder, plan, cohort, cache, progress)
+        images = images_of(folder, plan, cohort, cache, progress)
         evidence, seed = _evidence_of(plan, weighed, spec.rung, is_recommended=rung is None), plan.seed
         accept = (*plan.accept, *accept)
     return _fit(
@@ -185,8 +192,8 @@ def _rung_of_study(plan: Plan, evidence: Evidence, given: str | None) -> rungs.R
     return spec
 
 
-def _images_of(folder: StudyFolder, plan: Plan, given: Cohort | None, cache: Path | None, progress: Progress) -> Cohort:
-    """The study's own images, at its working size."""
+def images_of(folder: StudyFolder, plan: Plan, given: Cohort | None, cache: Path | None, progress: Progress) -> Cohort:
+    """The study's own images, at its working size; raises StudyError where they are not found or have changed."""
     sources = recall(plan.cohort["fingerprint"])
     if given is None and not sources:
         raise StudyError(
@@ -252,18 +259,19 @@ def _fit(
     findings = audit(cohort)
     refuse_unmendable(findings, accept)
     rungs.check_images(spec, cohort.images.shape[1:])
-    draw = _draw(cohort, seed, keep_test=keep_test)
-    fitted = _with_choices(_train(cohort, spec, draw, device, jobs, cache, progress), cohort, spec, draw)
+    draw = rows_to_learn_from(cohort, seed, keep_test=keep_test)
+    trained, looked = _train(cohort, spec, draw, device, jobs, cache, progress)
+    fitted = _with_choices(trained, cohort, spec, draw)
     progress.say("Looking at the training images, and writing the model.")
     at_most = min(LIKENESS_IMAGES, max(64, LIKENESS_VALUES // math.prod(cohort.images.shape[1:])))
     some = evenly(np.arange(len(draw.rows)), at_most)
     likeness = learn_likeness(cohort.images[draw.rows[some]], draw.fold[some], seed=seed)
     record = _record(cohort, spec, fitted, evidence, findings, seed, keep_test=keep_test)
     backbone = Path(spec.files["backbone"]) if "backbone" in spec.files else None
-    return write_model(record, fitted.rung, likeness, _hashes(cohort, draw), out, backbone)
+    return write_model(record, fitted.rung, likeness, _hashes(cohort, draw), out, backbone, looked)
 
 
-def _draw(cohort: Cohort, seed: int, *, keep_test: bool) -> Draw:
+def rows_to_learn_from(cohort: Cohort, seed: int, *, keep_test: bool) -> Draw:
     """All rows that may be learned from, in patient-wise parts."""
     groups = groups_of(cohort.patients, cohort.contents)
     left_out = conflicting_rows(cohort)
@@ -297,28 +305,59 @@ def _train(
     jobs: int | None,
     cache: Path | None,
     progress: Progress,
-) -> BaseEstimator:
-    """Fit in a worker, which may run out of memory without taking this process along."""
+) -> tuple[BaseEstimator, Inspection | None]:
+    """Fit in a worker, which may run out of memory without taking this process along, and look into a network there."""
     n_patients = len(np.unique(cohort.patients[draw.rows]))
     planned = planned_rung(spec, cohort.images.shape[1:], len(cohort.classes))
     with LocalEngine(jobs) as engine:
         view = views_of(cohort, [spec], engine, cache=cache, progress=progress)[spec.rung]
-        task = FitTask(spec, view, cohort.labels, draw, device)
+        task = FitTask(spec, view, cohort.labels, cohort.patients, draw, cohort.classes, device)
         expected = seconds_a_fit(planned, n_patients, cohort.images.shape[1:])
         with progress.follow(f"Fitting {spec.rung}", expected) as advance, _ticking(advance, expected):
             [(_, result)] = list(engine.run(fit_one, [task], threads=engine.jobs))
     if isinstance(result, WorkerDied):
         raise MedladderError(f"Fitting {spec.rung}: {result.reason}")
-    if isinstance(result, FitError):
-        raise result
-    return result
+    fitted, looked = result
+    if isinstance(fitted, FitError):
+        raise fitted
+    if isinstance(looked, str):
+        progress.say(f"The layers were not looked into: {looked}")
+        looked = None
+    return fitted, looked
 
 
-def fit_one(task: FitTask) -> BaseEstimator | FitError:
-    """Fit the task's rung: the work of a worker."""
+def fit_one(task: FitTask) -> tuple[BaseEstimator | FitError, Inspection | str | None]:
+    """Fit the task's rung and, where it is a network, look into it; or say why not. The work of a worker."""
     images = np.load(task.seen, mmap_mode="r", allow_pickle=False)
     [fitted] = fit_many(rungs.build(task.spec, task.device), images, task.labels, [task.draw])
-    return fitted
+    if isinstance(fitted, FitError) or rungs.members(task.spec) is None:
+        return fitted, None
+    try:
+        return fitted, _look_into(task, fitted, images)
+    except Exception as error:  # what was fitted must not be lost over a picture of it
+        return fitted, f"{type(error).__name__}: {error}"
+
+
+def _look_into(task: FitTask, fitted: BaseEstimator, images: Shaped[np.ndarray, "image ..."]) -> Inspection:
+    from medladder.inspection.growth import measure_networks
+    from medladder.inspection.whole import look_into
+
+    measured = []
+    if isinstance(fitted, NetworkClassifier):
+        measured = measure_networks(
+            fitted, images, task.labels, task.draw, n_classes=len(task.classes), at_most=NETWORKS
+        )
+    return look_into(
+        fitted,
+        images,
+        task.labels,
+        task.patients,
+        task.draw,
+        name=task.spec.rung,
+        classes=task.classes,
+        measured=measured,
+        seed=task.draw.seed,
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors
@@ -23,6 +23,9 @@ import safetensors.numpy
 
 from medladder import rungs
 from medladder.errors import InputError, ModelError, OptionError
+from medladder.images.pictures import to_png
+from medladder.record.folder import INSPECTION_PROTOCOL
+from medladder.weights.freezing import Frozen, freeze, thaw
 
 from .backbone_copy import BACKBONE, copy_backbone, rung_with_copy
 from .card import write_card
@@ -30,14 +33,18 @@ from .graph import can_graph, to_graph
 from .likeness import Likeness
 from .model import Model, self_test_images
 from .record import PROTOCOL, ModelRecord
-from .weights import Frozen, freeze, thaw
 
-RECORD, WEIGHTS, TREES, GRAPH, CARD = (
+if TYPE_CHECKING:
+    from medladder.inspection.whole import Inspection
+
+RECORD, WEIGHTS, TREES, GRAPH, CARD, INSPECTION, PICTURES = (
     "model.json",
     "weights.safetensors",
     "trees.skops",
     "model.onnx",
     "MODEL_CARD.md",
+    "inspection.json",
+    "pictures",
 )
 
 LARGEST_RECORD = 2**26
@@ -57,8 +64,11 @@ def write_model(
     trained_on: np.ndarray,
     out: Path,
     backbone: Path | None = None,
+    looked: Inspection | None = None,
 ) -> Model:
     """Write a model into `out`, a new folder, and open it from there.
+
+    Of an inspection what was drawn from the network alone is written, and no patient's image.
 
     Raises
     ------
@@ -71,7 +81,7 @@ def write_model(
         unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:
             unfinished.chmod(0o777 & ~_umask())
-            _write(unfinished, record, rung, likeness, trained_on, backbone)
+            _write(unfinished, record, rung, likeness, trained_on, backbone, looked)
             model = read_model(unfinished)  # what cannot be opened again is not handed over
             if out.is_dir():
                 out.rmdir()  # empty, as was checked
@@ -106,7 +116,13 @@ def _umask() -> int:
 
 
 def _write(
-    folder: Path, record: ModelRecord, rung: Any, likeness: Likeness, trained_on: np.ndarray, backbone: Path | None
+    folder: Path,
+    record: ModelRecord,
+    rung: Any,
+    likeness: Likeness,
+    trained_on: np.ndarray,
+    backbone: Path | None,
+    looked: Inspection | None,
 ) -> None:
     frozen = freeze(rung)
     arrays = {f"rung/{name}": array for name, array in frozen.arrays.items()}
@@ -117,6 +133,13 @@ def _write(
         (folder / TREES).write_bytes(frozen.trees)
     if backbone is not None:
         copy_backbone(backbone, folder)
+    if looked is not None:
+        facts = {"protocol": INSPECTION_PROTOCOL, **looked.facts_alone(with_tiles=True)}
+        text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / INSPECTION).write_text(text + "\n", "utf-8")
+        (folder / PICTURES).mkdir()
+        for name, pixels in looked.tiles.items():
+            (folder / PICTURES / name).write_bytes(to_png(pixels))
     record = replace(record, rebuilding=frozen.facts)
     draft = Model(record, rung, likeness, trained_on)
     if can_graph(rung):
@@ -178,6 +201,22 @@ def read_model(path: str | os.PathLike[str]) -> Model:
     return model
 
 
+def read_model_inspection(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What was found on looking into a model's layers; None where nothing was. Raises ModelError as `read_model`."""
+    folder = Path(path)
+    record = _read_record(folder)
+    if INSPECTION not in record.files:
+        return None
+    _verified(folder, INSPECTION, record.files[INSPECTION])
+    try:
+        found = json.loads((folder / INSPECTION).read_text("utf-8"))
+        if not isinstance(found, dict) or found.get("protocol") != INSPECTION_PROTOCOL:
+            raise ValueError("it is of another protocol")
+    except (ValueError, RecursionError) as error:
+        raise _damaged(folder, f"{INSPECTION}: {error}") from error
+    return found
+
+
 def _read_record(folder: Path) -> ModelRecord:
     path = folder / RECORD
     if not path.is_file() or path.is_symlink():
@@ -216,8 +255,8 @@ def _read_record(folder: Path) -> ModelRecord:
 def _verified(folder: Path, name: str, fact: Mapping[str, Any]) -> bytes:
     """The content of one file, if it is the one that was written; of the largest, which are not opened here, none."""
     path, parts = folder / name, name.split("/")
-    is_known = name in (WEIGHTS, TREES, GRAPH) or (
-        len(parts) == 2 and parts[0] == BACKBONE and parts[1] not in ("", ".", "..") and "\\" not in name
+    is_known = name in (WEIGHTS, TREES, GRAPH, INSPECTION) or (
+        len(parts) == 2 and parts[0] in (BACKBONE, PICTURES) and parts[1] not in ("", ".", "..") and "\\" not in name
     )
     if not is_known:
         raise _damaged(folder, f"it names a file that no model has: {name!r}")

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 from jaxtyping import Float, Int
 
 from ..errors import StudyError
@@ -25,6 +27,8 @@ from .trials import Trial
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What numpy and zipfile raise where bytes of an npz are wrong; RuntimeError: a flag that claims encryption."""
+
+INSPECTION_PROTOCOL = 1
 
 Rebuilt = TypeVar("Rebuilt")
 
@@ -36,6 +40,15 @@ class FleetPredictions:
     probabilities: Float[np.ndarray, "trial row class_"]
     rows: Int[np.ndarray, " row"]
     repeats: Int[np.ndarray, " trial"]
+
+
+@dataclass(frozen=True, eq=False)
+class KeptNetwork:
+    """The numbers of one fitted rung, and of the rows it learned from the probabilities out of part."""
+
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, Any]
+    out_of_part: Float[np.ndarray, "row class_"] | None
 
 
 class StudyFolder:
@@ -73,6 +86,10 @@ class StudyFolder:
     def read_evidence(self) -> dict[str, Any]:
         """Read evidence.json; raises StudyError as `read_plan` does."""
         return self._read_json("evidence.json")
+
+    def read_inspection(self) -> dict[str, Any] | None:
+        """Read inspection.json; None where the study has none. Raises StudyError as `read_plan` does."""
+        return self._read_json("inspection.json") if (self.path / "inspection.json").is_file() else None
 
     def read_trials(self) -> list[Trial]:
         """Every whole line of the journal; a torn last line is passed over.
@@ -117,6 +134,29 @@ class StudyFolder:
                 needed="Every finished fleet has its predictions beside the journal.",
                 do=f"Delete the lines of fleet '{fleet}' from trials.jsonl and run the study again.",
             ) from error
+
+    def read_network(self, key: FleetKey) -> KeptNetwork | None:
+        """The rung kept of a fleet; None where there is none, as in studies of older versions.
+
+        Raises
+        ------
+        StudyError
+            The file is damaged.
+        """
+        path = self.path / "networks" / f"{key.name}.safetensors"
+        if not path.is_file():
+            return None
+        try:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                facts = json.loads((file.metadata() or {})["facts"])
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        except (*_DAMAGE, safetensors.SafetensorError) as error:
+            raise StudyError(
+                found=f"{path} cannot be read ({error}).",
+                needed="The network as the study kept it.",
+                do="Delete the file; the study goes on without it.",
+            ) from error
+        return KeptNetwork(arrays, facts, arrays.pop("out_of_part", None))
 
     def _rebuilt(self, name: str, rebuild: Callable[[dict[str, Any]], Rebuilt]) -> Rebuilt:
         data = self._read_json(name)
@@ -201,6 +241,17 @@ class StudyFolder:
             self.write_bytes(f"predictions/{key.name}.npz", arrays.getvalue())
         with self._writing():
             self._append_whole(self.path / "trials.jsonl", _lines(trials))
+
+    def write_network(self, key: FleetKey, kept: KeptNetwork) -> None:
+        """Keep the fitted rung of a fleet; raises StudyError as `write_bytes` does."""
+        arrays = dict(kept.arrays)
+        if kept.out_of_part is not None:
+            arrays["out_of_part"] = kept.out_of_part
+        content = safetensors.numpy.save(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            metadata={"facts": json.dumps(kept.facts)},
+        )
+        self.write_bytes(f"networks/{key.name}.safetensors", content)
 
     def keep_trials(self, trials: Sequence[Trial]) -> None:
         """Rewrite the journal with these trials alone: drops a torn line and fleets that are not whole."""

@@ -85,6 +85,10 @@ class Plan:
                     for first, last in self.repeat_blocks:
                         yield FleetKey(planned.rung, n_train, fold, first, last)
 
+    def first_fleet(self, rung: str) -> FleetKey:
+        """The fleet of a rung's first repeat at full size in the first fold, of which a study keeps what was fitted."""
+        return FleetKey(rung, self.sizes[-1], 0, *self.repeat_blocks[0])
+
     def describe_covariates(self) -> str | None:
         """Say which covariates there are, how they are used, and which rungs see them; None where there are none."""
         if self.covariates is None:

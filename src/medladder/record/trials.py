@@ -22,6 +22,8 @@ class Trial:
     n_parameters: int | None = None
     chosen: dict[str, Any] | None = None
     fit_seconds: float | None = None
+    layers: list[dict[str, Any]] | None = None
+    """Of networks looked into, a dict each: its layers `trained` and at their `start`, see `inspection.growth`."""
     reason: str | None = None
 
     @property

@@ -106,6 +106,11 @@ class ConvolutionalNetworkClassifier(NetworkClassifier):
 
         return train_ensembles(images, samples, self._recipe(), self.device)
 
+    def _start_ensembles(self, images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample]) -> Sequence[Any]:
+        from medladder.rungs.filters import start_ensembles
+
+        return start_ensembles(images, samples, self._recipe(), self.device)
+
     def _ask(
         self, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
     ) -> Float[np.ndarray, "image class_"]:

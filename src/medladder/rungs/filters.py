@@ -99,6 +99,27 @@ def train_ensembles(
     device: str = "cpu",
 ) -> list[Ensemble]:
     """Train `recipe.members` networks a sample, one after another; one ensemble a sample."""
+    return _ensembles(images, samples, recipe, device, is_trained=True)
+
+
+def start_ensembles(
+    images: Shaped[np.ndarray, "image ..."],
+    samples: Sequence[Sample],
+    recipe: ConvolutionRecipe,
+    device: str = "cpu",
+) -> list[Ensemble]:
+    """The networks that `train_ensembles` starts from."""
+    return _ensembles(images, samples, recipe, device, is_trained=False)
+
+
+def _ensembles(
+    images: Shaped[np.ndarray, "image ..."],
+    samples: Sequence[Sample],
+    recipe: ConvolutionRecipe,
+    device: str,
+    *,
+    is_trained: bool,
+) -> list[Ensemble]:
     if not samples:
         return []
     pixels = Pixels(
@@ -116,8 +137,11 @@ def train_ensembles(
         seen = _Seen(pixels, sample.draw, layers[0])
         steps = pace(int(may_learn(sample.draw.fold).sum()), recipe)
         members = members_of(sample, recipe.members, pixels.device)
-        trained = [_train(seen, member, layers, steps, recipe) for member in members]
-        networks, epochs = zip(*trained, strict=True)
+        made = [
+            _train(seen, member, layers, steps, recipe) if is_trained else _untrained(seen, member, layers)
+            for member in members
+        ]
+        networks, epochs = zip(*made, strict=True)
         ensembles.append(Ensemble(layers, pixels.is_standardised, seen.centre, seen.scale, networks, epochs))
     return ensembles
 
@@ -171,7 +195,7 @@ def _blocks(
         block = unrolled(images[start : start + rows], ensemble.is_standardised)
         filled = np.zeros((rows, block.shape[1]), dtype=block.dtype)
         filled[: len(block)] = block
-        seen = _see(torch.from_numpy(filled), ensemble.layers[0], ensemble.centre, ensemble.scale)
+        seen = see(torch.from_numpy(filled), ensemble.layers[0], ensemble.centre, ensemble.scale)
         yield slice(start, start + rows), seen
 
 
@@ -203,10 +227,10 @@ class _Seen:
 
     def take(self, places: Int[np.ndarray, " row"]) -> Float32[Tensor, "row channel ..."]:
         """Rows of the draw, by their place in it."""
-        return _see(self._pixels.read(self._rows[places]), self._layer, self.centre, self.scale)
+        return see(self._pixels.read(self._rows[places]), self._layer, self.centre, self.scale)
 
 
-def _see(
+def see(
     pixels: Shaped[Tensor, "row input"],
     layer: ConvolutionLayer,
     centre: Float64[np.ndarray, " channel"],
@@ -226,7 +250,7 @@ def _logits(
     layers: Sequence[ConvolutionLayer], weights: Weights, seen: Float32[Tensor, "row channel ..."]
 ) -> Float32[Tensor, "row output"]:
     """Ask one network."""
-    return _answered(_maps(layers[1:-1], weights[:-1], seen), *weights[-1])
+    return answered(_maps(layers[1:-1], weights[:-1], seen), *weights[-1])
 
 
 def _maps(
@@ -234,27 +258,30 @@ def _maps(
 ) -> Float32[Tensor, "row channel ..."]:
     """What the last of these convolutions of one network passes on."""
     for layer, (weight, bias) in zip(layers, weights, strict=True):
-        seen = _pooled(_convolved(seen, weight, bias, layer), layer).relu_()
+        seen = pooled(convolved(seen, weight, bias, layer), layer).relu_()
     return seen
 
 
-def _convolved(
+def convolved(
     seen: Float32[Tensor, "row before ..."],
     weight: Float32[Tensor, "after before ..."],
     bias: Float32[Tensor, " after"] | None,
     layer: ConvolutionLayer,
 ) -> Float32[Tensor, "row after ..."]:
+    """What a convolution adds up at every position; beyond the rim stand zeros."""
     rim = tuple(int(width > 1) for width in layer.kernel)
     return _CONVOLVE[len(layer.size)](seen, weight, bias, layer.stride, rim)
 
 
-def _pooled(seen: Float32[Tensor, "row channel ..."], layer: ConvolutionLayer) -> Float32[Tensor, "row channel ..."]:
+def pooled(seen: Float32[Tensor, "row channel ..."], layer: ConvolutionLayer) -> Float32[Tensor, "row channel ..."]:
+    """The largest of the neighbours that a layer pools."""
     return _LARGEST[len(layer.size)](seen, layer.pool) if max(layer.pool) > 1 else seen
 
 
-def _answered(
+def answered(
     seen: Float32[Tensor, "row channel ..."], weight: Float32[Tensor, "output sum"], bias: Float32[Tensor, " output"]
 ) -> Float32[Tensor, "row output"]:
+    """The output's sums from the last convolution's maps."""
     return functional.linear(_summed(seen), weight, bias)
 
 
@@ -284,7 +311,7 @@ class _Learner:
         """Ask while learning: each channel is normalised by the batch, whose mean and variance are remembered."""
         share = max(1 - MEMORY, 1 / step)  # a plain mean at first, so that the start leaves no trace
         for index, layer in enumerate(self.layers[1:-1]):
-            seen = _convolved(seen, self.weights[index], None, layer)
+            seen = convolved(seen, self.weights[index], None, layer)
             seen = functional.batch_norm(
                 seen,
                 self.means[index],
@@ -295,8 +322,8 @@ class _Learner:
                 momentum=share,
                 eps=_EPSILON,
             )
-            seen = _pooled(seen, layer).relu_()
-        return _answered(seen, self.weights[-1], self.biases[-1])
+            seen = pooled(seen, layer).relu_()
+        return answered(seen, self.weights[-1], self.biases[-1])
 
     @torch.no_grad()
     def fold(self) -> Float32[Tensor, " parameter"]:
@@ -362,6 +389,16 @@ def _train(
             folded = learner.fold()
             held_out = held_out_losses([member], losses_of, _rows_at_once(layers))
             kept.look(folded[None], held_out, step, is_last=is_last)
-    arrays = [(weight.cpu().numpy(), bias.cpu().numpy()) for weight, bias in learner.see(kept.parameters[0])]
+    return _network(learner, kept.parameters[0]), kept.step.item() / steps.steps_per_epoch
+
+
+def _untrained(seen: _Seen, member: Member, layers: Sequence[ConvolutionLayer]) -> tuple[Network, float]:
+    """The network that `_train` starts from."""
+    learner = _Learner(layers, member.rng(START), seen.device)
+    return _network(learner, learner.fold()), 0.0
+
+
+def _network(learner: _Learner, folded: Float32[Tensor, " parameter"]) -> Network:
+    arrays = [(weight.cpu().numpy(), bias.cpu().numpy()) for weight, bias in learner.see(folded)]
     weights, biases = zip(*arrays, strict=True)
-    return Network(weights, biases), kept.step.item() / steps.steps_per_epoch
+    return Network(weights, biases)

@@ -97,13 +97,7 @@ def train_fleet(
     """Train `recipe.members` networks a sample, all together; one ensemble a sample."""
     if not samples:
         return []
-    pixels = Pixels(
-        images,
-        [sample.draw for sample in samples],
-        is_standardised=recipe.standardise,
-        shift=recipe.shift,
-        device=find_device(device),
-    )
+    pixels = _pixels_of(images, samples, recipe, device)
     groups: dict[tuple[Pace, tuple[int, ...]], list[int]] = defaultdict(list)
     views = [inputs_of(pixels, sample.draw, recipe.basis) for sample in samples]
     for index, (sample, inputs) in enumerate(zip(samples, views, strict=True)):
@@ -111,11 +105,7 @@ def train_fleet(
         groups[pace(int(may_learn(sample.draw.fold).sum()), recipe), nodes].append(index)
     ensembles: dict[int, Ensemble] = {}
     for (steps, nodes), indices in groups.items():
-        crew = [
-            Seat(member, views[index])
-            for index in indices
-            for member in members_of(samples[index], recipe.members, pixels.device)
-        ]
+        crew = [seat for index in indices for seat in _seats(samples[index], views[index], recipe, pixels)]
         at_once = max(1, FLEET_BYTES // training_bytes(nodes, steps.batch))
         trained = [
             result
@@ -126,6 +116,42 @@ def train_fleet(
             mine = trained[place * recipe.members : (place + 1) * recipe.members]
             ensembles[index] = _ensemble(views[index], mine, nodes, recipe.activation, pixels.is_standardised)
     return [ensembles[index] for index in range(len(samples))]
+
+
+def start_fleet(
+    images: Shaped[np.ndarray, "image ..."],
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    device: str = "cpu",
+) -> list[Ensemble]:
+    """The networks that `train_fleet` starts from; what it would train in a span is mapped to pixels alike."""
+    if not samples:
+        return []
+    pixels, ensembles = _pixels_of(images, samples, recipe, device), []
+    for sample in samples:
+        inputs = inputs_of(pixels, sample.draw, recipe.basis)
+        nodes = node_counts(inputs.n_inputs, recipe.hidden, len(sample.class_weights))
+        starts = [
+            _Trained(_start(seat, nodes, recipe.activation), 0.0) for seat in _seats(sample, inputs, recipe, pixels)
+        ]
+        ensembles.append(_ensemble(inputs, starts, nodes, recipe.activation, pixels.is_standardised))
+    return ensembles
+
+
+def _pixels_of(
+    images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample], recipe: Recipe, device: str
+) -> Pixels:
+    return Pixels(
+        images,
+        [sample.draw for sample in samples],
+        is_standardised=recipe.standardise,
+        shift=recipe.shift,
+        device=find_device(device),
+    )
+
+
+def _seats(sample: Sample, inputs: Inputs, recipe: Recipe, pixels: Pixels) -> list[Seat]:
+    return [Seat(member, inputs) for member in members_of(sample, recipe.members, pixels.device)]
 
 
 def predict(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, Literal, Self, TypeGuard
 
@@ -52,6 +52,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Train the members of every sample: one ensemble, with its `members` and `epochs`, a sample."""
 
     @abstractmethod
+    def _start_ensembles(self, images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample]) -> Sequence[Any]:
+        """The same ensembles as they are before they learn anything."""
+
+    @abstractmethod
     def _ask(
         self, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
     ) -> Float[np.ndarray, "image class_"]:
@@ -90,6 +94,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return [
             one if problem is None else FitError(str(problem)) for one, problem in zip(fitted, problems, strict=True)
         ]
+
+    def before_training(
+        self,
+        images: Shaped[np.ndarray, "image ..."],
+        labels: Shaped[np.ndarray, " image"],
+        draws: Sequence[Draw],
+    ) -> list[Any]:
+        """The ensembles that `fit_fleet` starts from on these draws, before they learn anything."""
+        samples = [self._sample(labels[draw.rows], draw) for draw in draws]
+        return list(self._start_ensembles(images, samples))
 
     def predict_proba(self, X: ArrayLike) -> Float[np.ndarray, "image class_"]:
         """Mean probability over the members, a column a class in the order of `classes_`."""
@@ -208,13 +222,24 @@ class DenseClassifier(NetworkClassifier):
     def _train_ensembles(self, images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample]) -> Sequence[Any]:
         from medladder.rungs.fleet import train_fleet
 
+        return self._by_classes(train_fleet, images, samples)
+
+    def _start_ensembles(self, images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample]) -> Sequence[Any]:
+        from medladder.rungs.fleet import start_fleet
+
+        return self._by_classes(start_fleet, images, samples)
+
+    def _by_classes(
+        self, make: Callable[..., list[Any]], images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample]
+    ) -> Sequence[Any]:
+        """One fleet a number of classes, for their networks differ in shape."""
         n_inputs = math.prod(images.shape[1:])
         ensembles: dict[int, Any] = {}
         for n_classes in sorted({len(sample.class_weights) for sample in samples}):
             alike = [index for index, sample in enumerate(samples) if len(sample.class_weights) == n_classes]
             recipe = self._recipe(n_inputs, n_classes)
-            trained = train_fleet(images, [samples[index] for index in alike], recipe, self.device)
-            ensembles |= dict(zip(alike, trained, strict=True))
+            made = make(images, [samples[index] for index in alike], recipe, self.device)
+            ensembles |= dict(zip(alike, made, strict=True))
         return [ensembles[index] for index in range(len(samples))]
 
     def _ask(

@@ -1,0 +1,68 @@
+"""The verb about what networks learned: inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import OptionError
+from ..progress import Terminal
+from ..terminal import errors_spoken, print_explanation, print_inspection, print_json
+from .doors import app
+from .options import AsJson, CacheFolder, read_source
+
+
+@app.command()
+def inspect(
+    target: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="Folder of a study or of a model.")],
+    rung: Annotated[
+        str | None, typer.Option(help="Which network of a RUN; by default the recommended one, else its last.")
+    ] = None,
+    on: Annotated[str | None, typer.Option(metavar="COHORT", help="Look again with the images of this cohort.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Explain one image: where its answer comes from.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="With --image: a page with the pictures.")
+    ] = None,
+    cache: CacheFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """What each layer of a network does, measured; or where its answer to one image comes from."""
+    from ..models import looking
+
+    with errors_spoken(as_json=as_json):
+        if out is not None and (image is None or out.suffix.lower() not in (".html", ".htm")):
+            what = "--out without --image" if image is None else f"--out {out}"
+            raise OptionError(found=f"{what}.", needed="--image FILE --out PAGE.html.", do="Correct or drop --out.")
+        if out is not None and out.exists():
+            raise OptionError(found=f"{out} exists.", needed="A new file.", do="Use another --out, or move it away.")
+        if image is None and on is None:
+            found = looking.read_inspection(target, rung)
+            _show(found, as_json=as_json)
+            return
+        opened = looking.open_network(target, rung)
+        size = "x".join(map(str, opened.preparation.size))
+        cohort = None if on is None else read_source(on, size, cache, None)
+        if image is None:
+            Terminal().say(f"Looking into the {len(opened.networks)} networks of {opened.name}.")
+            _show(looking.inspect_on(opened, cohort), as_json=as_json)
+            return
+        explained = looking.explain_file(opened, image, cohort=cohort, cache=cache, progress=Terminal())
+        if out is not None:
+            from ..report.explanation import write_explanation
+
+            write_explanation(explained.to_page(), out)
+        if as_json:
+            print_json({**explained.to_json(), "page": None if out is None else str(out)})
+        else:
+            print_explanation(explained.to_json(), out)
+
+
+def _show(found: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        print_inspection(found)

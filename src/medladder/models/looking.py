@@ -1,0 +1,360 @@
+"""The networks of a study or of a model, opened to be looked into again: on other images, or at one image alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from sklearn.base import BaseEstimator
+
+from medladder import rungs
+from medladder.cohort import Cohort
+from medladder.errors import CohortError, InputError, ModelError, OptionError, StudyError, unknown_name
+from medladder.images.prepare import Preparation
+from medladder.inspection.explaining import Explanation, Near, as_picture, explain
+from medladder.inspection.layered import LayeredNetwork, networks_of
+from medladder.inspection.neighbours import nearest_images
+from medladder.inspection.whole import look_into
+from medladder.planning import Wishes, plan_study
+from medladder.progress import QUIET, Progress
+from medladder.record.folder import StudyFolder
+from medladder.record.plan import FleetKey, Plan
+from medladder.rungs.draws import Draw, may_learn
+from medladder.splits import draw_seed, groups_of, parts_for_choosing
+from medladder.weights.freezing import Frozen, thaw
+
+from .files import read_prepared
+from .fitting import images_of, rows_to_learn_from
+from .folder import INSPECTION, RECORD, is_model, read_model, read_model_inspection
+from .model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A fitted network rung, and what it was fitted on as far as its folder says."""
+
+    path: Path
+    rung: BaseEstimator
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    preparation: Preparation
+    seed: int
+    margin: float
+    decision: tuple[float, ...]
+    """Weights of the decision: for the class of largest probability / weight."""
+    model: Model | None = None
+    plan: Plan | None = None
+
+    @property
+    def networks(self) -> tuple[LayeredNetwork, ...]:
+        """Its members."""
+        return networks_of(self.rung, self.shape)
+
+
+def read_inspection(path: Path, rung: str | None = None) -> dict[str, Any]:
+    """What stands written of one network of a study, or of a model's.
+
+    Of a study's networks that of `rung`; by default the recommended one, else the last of the ladder.
+
+    Raises
+    ------
+    StudyError
+        The study has no inspection, or not of this rung.
+    ModelError
+        The model has none: it is no network, or was made by an older version.
+    """
+    if _is_study(path):
+        folder = StudyFolder(path)
+        whole = folder.read_inspection()
+        if whole is None or not whole["networks"]:
+            raise StudyError(
+                found=f"{path} holds no inspection of a network.",
+                needed="A study with logistic, nn, dnn or cnn, whose networks were looked into when it ran.",
+                do="Give 'medladder study' the same command again with one of these rungs; what stands is kept.",
+            )
+        by_name = {one["rung"]: one for one in whole["networks"]}
+        if rung is not None and rung not in by_name:
+            raise unknown_name("network of this study", rung, list(by_name))
+        chosen = rung or _default(folder, list(by_name))
+        others = {name: whole[name] for name in ("structure", "taper")}
+        return {**by_name[chosen], "others": [name for name in by_name if name != chosen], **others}
+    _refuse_rung(rung)
+    found = read_model_inspection(path)
+    if found is None:
+        read_model(path)  # says what is wrong with it, if that is why
+        raise ModelError(
+            found=f"{path} holds no {INSPECTION}.",
+            needed="A model whose rung is logistic, nn, dnn or cnn, made by this version.",
+            do="Fit such a rung, or look into it on a cohort: --on COHORT.",
+        )
+    return found
+
+
+def open_network(path: Path, rung: str | None = None) -> Opened:
+    """Open the network that a study kept, or that a model is; which one as for `read_inspection`.
+
+    Raises
+    ------
+    StudyError
+        The study kept no network of this rung.
+    ModelError
+        The folder cannot be trusted.
+    InputError
+        Neither a study nor a model, or the rung is no network.
+    """
+    if not _is_study(path):
+        _refuse_rung(rung)
+        model = read_model(path)
+        record = model.record
+        networks_of(model.rung, record.shape)  # refuses what is no network
+        return Opened(
+            path,
+            model.rung,
+            str(record.rung["rung"]),
+            record.classes,
+            record.shape,
+            record.preparation,
+            int(record.training["seed"]),
+            0.02,
+            tuple(record.decision["weights"]),
+            model=model,
+        )
+    folder = StudyFolder(path)
+    plan, classes = folder.read_plan(), tuple(folder.read_cohort().classes)
+    kept = {
+        planned.rung: network
+        for planned in plan.rungs
+        if planned.members is not None and (network := folder.read_network(plan.first_fleet(planned.rung))) is not None
+    }
+    if not kept:
+        raise StudyError(
+            found=f"{path} kept no network.",
+            needed="A study with logistic, nn, dnn or cnn, run by this version.",
+            do="Run the study into a new --out.",
+        )
+    if rung is not None and rung not in kept:
+        raise unknown_name("network of this study", rung, list(kept))
+    name = rung or _default(folder, list(kept))
+    spec, shape = rungs.parse_rung(name), tuple(plan.image["shape"])
+    try:
+        fitted = thaw(spec, shape, len(classes), Frozen(kept[name].arrays, kept[name].facts, None))
+    except ValueError as error:
+        raise StudyError(
+            found=f"The network of {name} in {path} cannot be trusted: {error}.",
+            needed="The file as the study wrote it.",
+            do="Restore it from a copy, or run the study again.",
+        ) from error
+    prepared = plan.image["preparation"]
+    return Opened(
+        path,
+        fitted,
+        name,
+        classes,
+        shape,
+        Preparation(tuple(prepared["size"]), prepared["resampling"], prepared["protocol"]),
+        plan.seed,
+        plan.margin,
+        _decision(folder, plan, name),
+        plan=plan,
+    )
+
+
+def inspect_on(opened: Opened, cohort: Cohort) -> dict[str, Any]:
+    """Look into the layers with another cohort's images, or again with its own; as `inspection.json` has one network.
+
+    Probes are fitted on patients that the networks did not learn from: of its own cohort those that each member held
+    out, of another one all.
+
+    Raises
+    ------
+    CohortError
+        Images of another size or kind, or classes of other names.
+    """
+    if cohort.images.shape[1:] != opened.shape:
+        raise CohortError(
+            found=f"Images of {_written(cohort.images.shape[1:])}.",
+            needed=f"{_written(opened.shape)}, as {opened.name} was trained on: as many channels, and the same axes.",
+            do="Bring a cohort of the same kind of images.",
+        )
+    labels = _labels(opened, cohort)
+    draw = _own_draw(opened, cohort)
+    if draw is None:
+        draw = _foreign_draw(opened, cohort, labels)
+    return look_into(
+        opened.rung,
+        cohort.images,
+        labels,
+        cohort.patients,
+        draw,
+        name=opened.name,
+        classes=opened.classes,
+        margin=opened.margin,
+        seed=opened.seed,
+    ).facts_alone()
+
+
+def explain_file(
+    opened: Opened, file: Path, *, cohort: Cohort | None = None, cache: Path | None = None, progress: Progress = QUIET
+) -> Explanation:
+    """Explain what the network says of one image file; of a study's also the nearest training images.
+
+    Raises
+    ------
+    InputError
+        The file is no image, or of another kind than those trained on.
+    """
+    pixels, is_foreign = read_prepared(file, opened.preparation, opened.shape)
+    networks, unlike = opened.networks, None
+    if opened.model is not None:
+        proba = opened.model.predict_proba(pixels[None])[0]
+        unlike = bool(opened.model.is_unlike(pixels[None])[0]) or is_foreign
+        decision = int(opened.model.decide(proba[None])[0])
+    else:
+        proba = opened.rung.predict_proba(pixels[None])[0]
+        decision = int((proba / np.array(opened.decision)).argmax())
+    nearest = None if opened.plan is None else _nearest(opened, networks, pixels, cohort, cache, progress)
+    return explain(
+        networks,
+        pixels,
+        file=str(file),
+        rung=opened.name,
+        classes=opened.classes,
+        probabilities=tuple(float(one) for one in proba),
+        decision=opened.classes[decision],
+        unlike_training=unlike,
+        nearest=nearest,
+        seed=opened.seed,
+    )
+
+
+def _is_study(path: Path) -> bool:
+    if StudyFolder(path).is_study:
+        return True
+    if not is_model(path):
+        raise InputError(
+            found=f"{path} is no folder of a study or a model." if path.exists() else f"{path} is not there.",
+            needed=f"The folder of a study (with plan.json) or of a model (with {RECORD}).",
+            do="Check the path; 'medladder study COHORT --out RUN' makes the one, 'medladder fit' the other.",
+        )
+    return False
+
+
+def _refuse_rung(rung: str | None) -> None:
+    if rung is not None:
+        raise OptionError(found="--rung with a model.", needed="A model is of one rung.", do="Drop --rung.")
+
+
+def _default(folder: StudyFolder, names: Sequence[str]) -> str:
+    """The recommended rung where it is one of these, else the last of the ladder."""
+    try:
+        recommended = str(folder.read_evidence()["verdict"]["recommended"])
+    except StudyError:  # not weighed yet
+        recommended = ""
+    return recommended if recommended in names else names[-1]
+
+
+def _decision(folder: StudyFolder, plan: Plan, rung: str) -> tuple[float, ...]:
+    key = plan.first_fleet(rung)
+    found = [trial for trial in folder.read_trials() if trial.fleet == key.name and trial.repeat == key.first]
+    if not found or found[0].decision is None:
+        raise StudyError(
+            found=f"{folder.path} has no trial of the network it kept of {rung}.",
+            needed="trials.jsonl as the study wrote it.",
+            do="Restore it from a copy, or give 'medladder study' the same command again.",
+        )
+    return tuple(found[0].decision["weights"])
+
+
+def _labels(opened: Opened, cohort: Cohort) -> Int[np.ndarray, " image"]:
+    """The cohort's classes as the network numbers them, told by name."""
+    places = {name.casefold(): place for place, name in enumerate(opened.classes)}
+    unknown = [name for name in cohort.classes if name.casefold() not in places]
+    if unknown or len(cohort.classes) != len(opened.classes):
+        raise CohortError(
+            found=f"Classes {', '.join(cohort.classes)}.",
+            needed=f"The classes of the network: {', '.join(opened.classes)}.",
+            do="Name the classes alike.",
+        )
+    return np.array([places[name.casefold()] for name in cohort.classes])[cohort.labels]
+
+
+def _own_draw(opened: Opened, cohort: Cohort) -> Draw | None:
+    """The rows that the network was fitted on, if this is the cohort it was fitted on."""
+    if opened.model is not None:
+        training = opened.model.record.training
+        if cohort.fingerprint != training["cohort"]["fingerprint"]:
+            return None
+        return rows_to_learn_from(cohort, opened.seed, keep_test=bool(training["test_part_kept_apart"]))
+    plan = opened.plan
+    assert plan is not None
+    if cohort.fingerprint != plan.cohort["fingerprint"]:
+        return None
+    return study_draw(plan, cohort, opened.name)
+
+
+def study_draw(plan: Plan, cohort: Cohort, rung: str) -> Draw:
+    """What the first repeat at full size of a study saw, planned again from its cohort."""
+    wishes = Wishes.of(
+        rungs=(rung,),
+        sizes=plan.sizes,
+        repeats=plan.round,
+        seed=plan.seed,
+        leave_out=plan.leave_out,
+        keep_val=plan.keep_val,
+        accept=plan.accept,
+    )
+    [draw] = plan_study(cohort, wishes).draws(FleetKey(rung, plan.sizes[-1], 0, 0, 1))
+    return draw
+
+
+def _foreign_draw(opened: Opened, cohort: Cohort, labels: Int[np.ndarray, " image"]) -> Draw:
+    """All rows but those it was trained on, in parts, of which each member is asked about another."""
+    rows = np.arange(len(labels))
+    if opened.model is not None:
+        known = {bytes(one).hex() for one in opened.model.trained_on}
+        rows = rows[[content not in known for content in cohort.contents.tolist()]]
+    if len(np.unique(labels[rows])) < len(opened.classes):
+        raise CohortError(
+            found="Without the images that the network was trained on a class is missing.",
+            needed="Images of every class that it has not seen.",
+            do="Bring another cohort, or the very one it was trained on.",
+        )
+    groups = groups_of(cohort.patients, cohort.contents)
+    fold, is_thin = parts_for_choosing(
+        labels[rows], cohort.patients[rows], groups[rows], seed=opened.seed, fold=0, repeat=0
+    )
+    return Draw(rows, fold, draw_seed(opened.seed, 0, 0), is_thin)
+
+
+def _nearest(
+    opened: Opened,
+    networks: Sequence[LayeredNetwork],
+    pixels: Any,
+    cohort: Cohort | None,
+    cache: Path | None,
+    progress: Progress,
+) -> tuple[Near, ...] | None:
+    assert opened.plan is not None
+    try:
+        known = images_of(StudyFolder(opened.path), opened.plan, cohort, cache, progress)
+    except StudyError:
+        if cohort is not None:
+            raise
+        progress.say("Where the study's images lie is not known here, so no training image is shown; give --on COHORT.")
+        return None
+    draw = study_draw(opened.plan, known, opened.name)
+    rows = draw.rows[may_learn(draw.fold)]
+    found, distances = nearest_images(networks, pixels, known.images, rows)
+    return tuple(
+        Near(int(row), known.classes[known.labels[row]], float(distance), as_picture(known.images[row], networks[0]))
+        for row, distance in zip(found, distances, strict=True)
+    )
+
+
+def _written(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
