@@ -243,7 +243,7 @@ def test_nothing_is_left_where_writing_failed(originals: Path, tmp_path: Path, m
 def test_the_rung_decides_which_files_there_are(originals: Path) -> None:
     files: Callable[[str], set[str]] = lambda name: {path.name for path in (originals / name).iterdir()}  # noqa: E731
     shared = {"model.json", "weights.safetensors", "MODEL_CARD.md"}
-    assert files("dnn") == shared | {"model.onnx"}
+    assert files("dnn") == shared | {"model.onnx", "inspection.json", "pictures"}
     assert files("forest") == shared | {"trees.skops"}
 
 

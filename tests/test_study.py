@@ -203,7 +203,7 @@ def test_a_worker_that_dies_costs_its_fleet_only(
             yield task, WorkerDied() if i == 1 else fit_fleet(task)
 
     monkeypatch.setattr("medladder.engine.LocalEngine.run", dies_once)
-    folder = ml.run_study(cohort, tmp_path / "run", **QUICK)
+    folder = ml.run_study(cohort, tmp_path / "run", inspection=False, **QUICK)
     failed = [trial for trial in folder.read_trials() if not trial.is_done]
     assert {trial.fleet for trial in failed} == {"prior-n16-f1-r0-2"}
     assert "memory" in str(failed[0].reason)

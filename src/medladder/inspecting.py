@@ -141,11 +141,11 @@ def inspect_study(
     What goes wrong is said and logged, and the rest is written.
     """
     plan = planned.plan
-    key = _key_of(plan, pictures=pictures)
-    before = folder.read_inspection()
-    if before is not None and before.get("key") == key:
-        return
     kept = {name: network for name, network in _kept(folder, plan).items() if network is not None}
+    key: str | None = _key_of(plan, list(kept), pictures=pictures)
+    before = folder.read_inspection()
+    if before is not None and before["key"] == key:
+        return
     [draw] = planned.draws(FleetKey("", plan.sizes[-1], 0, 0, 1))
     tasks: list[Look | Refit] = [
         *_looks(folder, planned, kept, draw),
@@ -155,21 +155,23 @@ def inspect_study(
         return
     results: dict[tuple[str, str], Any] = {}
     with progress.follow("Looking into the networks", sum(task.seconds for task in tasks)) as advance:
-        for task, result in engine.run(work, sorted(tasks, key=lambda task: -task.seconds)):
+        for task, result in engine.run(work, sorted(tasks, key=lambda task: -task.seconds), threads=1):
             advance(task.seconds)
             if isinstance(result, str | WorkerDied):
                 reason = result if isinstance(result, str) else result.reason
                 folder.log(f"looking into {task.spec.rung}: {reason}")
-                progress.say(f"Not looked into: {_named(task)}: {reason}")
+                progress.say(f"Not looked into: {task.spec.rung} {_named(task)}: {reason}")
+                key = None  # it is tried again when the study goes on
             else:
                 results[_named(task), task.spec.rung] = result
     _write(folder, planned, key, kept, draw, results, pictures=pictures)
 
 
-def _key_of(plan: Plan, *, pictures: bool) -> str:
+def _key_of(plan: Plan, kept: Sequence[str], *, pictures: bool) -> str:
     """Changes with whatever an inspection of this plan rests on."""
     rests_on = [
         INSPECTION_PROTOCOL,
+        kept,
         plan.sizes[-1],
         plan.repeats,
         [p.rung for p in plan.rungs],
@@ -259,7 +261,7 @@ def _named(task: Look | Refit) -> str:
 def _write(
     folder: StudyFolder,
     planned: PlannedStudy,
-    key: str,
+    key: str | None,
     kept: Mapping[str, KeptNetwork],
     draw: Draw,
     results: Mapping[tuple[str, str], Any],

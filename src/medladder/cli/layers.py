@@ -46,10 +46,11 @@ def inspect(
         opened = looking.open_network(target, rung)
         size = "x".join(map(str, opened.preparation.size))
         cohort = None if on is None else read_source(on, size, cache, None)
-        if image is None:
+        if image is None and cohort is not None:
             Terminal().say(f"Looking into the {len(opened.networks)} networks of {opened.name}.")
             _show(looking.inspect_on(opened, cohort), as_json=as_json)
             return
+        assert image is not None
         explained = looking.explain_file(opened, image, cohort=cohort, cache=cache, progress=Terminal())
         if out is not None:
             from ..report.explanation import write_explanation

@@ -56,6 +56,15 @@ class Explanation:
             "nearest": nearest,
         }
 
+    def to_page(self) -> dict[str, Any]:
+        """The same with the pictures as arrays, for a page to draw."""
+        return {
+            **self.to_json(),
+            "picture": self.picture,
+            "maps": [one.values for one in self.attributions],
+            "near_pictures": [near.picture for near in self.nearest or ()],
+        }
+
 
 def explain(
     networks: Sequence[LayeredNetwork],

@@ -79,16 +79,18 @@ def measure_layers(
         highest = sums.flatten(2).amax(dim=2).numpy() if sums.ndim > 2 else sums.numpy()
         dead = dead_units(highest, network.activation, is_output=name == "output")
         gradients = mean_gradients(network, seen, layer, units.tolist())[~dead]
-        regions, planes = regions_of(gradients) if len(gradients) else None, planes_of(gradients)
+        regions, planes = regions_of(gradients), planes_of(gradients)
         found.append(
             LayerMeasure(
                 name,
-                network.units[layer],
-                int(dead.sum()),
-                *(_median(getattr(regions, part)) if regions else math.nan for part in ("area", "pieces", "overlap")),
-                _median(edge_likeness(planes)),
-                _median(spatial_frequency(planes)),
-                _median(selectivity(highest[:, ~dead], labels, n_classes)),
+                units=network.units[layer],
+                dead=int(dead.sum()),
+                area=_median(regions.area),
+                pieces=_median(regions.pieces),
+                overlap=_median(regions.overlap),
+                edge_likeness=_median(edge_likeness(planes)),
+                frequency=_median(spatial_frequency(planes)),
+                selectivity=_median(selectivity(highest[:, ~dead], labels, n_classes)),
             )
         )
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,9 +80,9 @@ def regions_of(
         smooth = ndimage.gaussian_filter((soft**2).sum(axis=-1), [smoothing * side for side in sides], mode="nearest")
         total = smooth.sum()
         mass[unit] = smooth / total if total > 0 else 0.0
-    core = np.stack([smallest_core(one) for one in mass])
+    core = np.array([smallest_core(one) for one in mass], dtype=bool).reshape(mass.shape)
     n = len(mass)
-    flat = core.reshape(n, -1)
+    flat = core.reshape(n, math.prod(sides))
     sizes = flat.sum(axis=1)
     sees = sizes > 0
     area = np.where(sees, sizes / flat.shape[1], np.nan)

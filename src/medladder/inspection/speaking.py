@@ -1,4 +1,4 @@
-"""What the numbers of an inspection say of the lecture's claims, in plain sentences, each with the rule that fired."""
+"""What the numbers of an inspection say of what textbooks claim: plain sentences, each with the rule that fired."""
 
 from __future__ import annotations
 
@@ -79,18 +79,22 @@ def _regions(layers: Sequence[Facts], slope: Facts) -> Sentence:
         for layer in layers
         if layer["regions"]["area"] is not None
     ]
-    seen = f"Half of what a typical unit looks at lies on {_listed(sizes)} of the image." if sizes else "No unit looks anywhere."
+    seen = (
+        f"Half of what a typical unit looks at lies on {_listed(sizes)} of the image."
+        if sizes
+        else "No unit looks anywhere."
+    )
     if slope["verdict"] == "too few networks":
         text = f"{seen} Whether regions grow with depth is not claimed from {_networks(slope)}."
         return {"about": "regions", "text": text, "rule": _SLOPE_RULE}
     do_grow = slope["own"]["estimate"] > 0
     claim = {
-        "rises": "Regions grow with depth here, as the lecture says, and learning makes them"
+        "rises": "Regions grow with depth here, as textbooks draw it, and learning makes them"
         if do_grow
         else "Regions do not grow with depth here, though learning draws them that way",
         "falls": "Regions grow with depth here by the architecture alone; learning makes the later ones smaller"
         if do_grow
-        else "Regions do not grow with depth here, against what the lecture says: learning makes the later ones smaller",
+        else "Regions do not grow with depth here, against the textbook picture: learning makes later ones smaller",
         "not shown": f"Regions {'grow' if do_grow else 'do not grow'} with depth here; that learning has a part in it "
         "is not shown",
     }[slope["verdict"]]
@@ -112,9 +116,9 @@ def _features(layers: Sequence[Facts], edges: Facts, classes: Facts) -> Sentence
         return {"about": "features", "text": text, "rule": rule}
     move = {"falls": "falls", "rises": "rises", "not shown": "is not shown to change"}
     does_hold = (edges["verdict"] == "falls", classes["verdict"] == "rises")
-    claim = "«From edges to objects» holds here" if all(does_hold) else "«From edges to objects» does not hold here"
+    claim = "“From edges to objects” holds here" if all(does_hold) else "“From edges to objects” does not hold here"
     if any(does_hold) and not all(does_hold):
-        claim = "Half of «from edges to objects» holds here"
+        claim = "Half of “from edges to objects” holds here"
     text = (
         f"{claim}: with depth, beside random starts, edge-likeness {move[edges['verdict']]} and class selectivity "
         f"{move[classes['verdict']]}. {seen}"

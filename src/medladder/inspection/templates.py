@@ -76,9 +76,10 @@ def edge_likeness(planes: Float[np.ndarray, "unit row column"]) -> Float[np.ndar
     and a search over all five settings goes on from there. Even and odd part are fitted at once, so that the phase is
     free: an edge, a line, or stripes. The envelope is round, so that a long line is explained in part; it reaches from
     `NARROWEST` to `WIDEST` with `FEWEST_WAVES` to `MOST_WAVES` in one deviation. The even part is balanced (it adds up
-    to 0, as the odd does), or a blob would pass for a line. White noise of n pixels gets about 20 / n, so that
-    planes under some 10×10 pixels always look like edges; planes larger than `LONGEST_SIDE` are shrunk first, which
-    takes away what is finer.
+    to 0, as the odd does), or a blob would pass for a line. White noise of n pixels gets about 20 / n, and
+    smooth noise more, so that planes of a few pixels always look like edges: compare with random weights. Planes larger
+    than `LONGEST_SIDE` are shrunk first, which takes away what is finer. A plane takes about 1 ms at 28×28,
+    and 5 ms at 64×64 or more.
 
     Source
     ------

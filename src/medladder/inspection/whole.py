@@ -19,7 +19,7 @@ from ..rungs.draws import Draw, evenly, may_learn
 from .growth import MEASURES, dead_units, reference_rows, weigh_slope
 from .importance import classes_favoured, importance_of
 from .layered import LayeredNetwork, networks_of
-from .maximisation import excite, most_exciting_images, patch_of
+from .maximisation import excite, most_exciting_images, patch_of, patch_slices
 from .probes import Probes, compare_as_extractor, probe_layers, why_no_probe
 from .regions import Regions, mean_gradients, regions_of
 from .speaking import speak
@@ -153,7 +153,8 @@ def _look_at(looked: _Looked, layer: int) -> tuple[dict[str, Any], dict[str, Any
     planes, planes_null = planes_of(gradients), planes_of(null.gradients)
     matters = importance_of(network, looked.seen, layer)
     favoured = classes_favoured(highest, labels, n_classes)
-    units = np.argsort(-np.where(dead, -1, matters), kind="stable")[: min(TILES, int((~dead).sum()))]
+    sees = ~np.isnan(regions.area)  # a dead unit, or one behind dead ones, sees nothing
+    units = np.argsort(-np.where(sees, matters, -1), kind="stable")[: min(TILES, int(sees.sum()))]
     shown, tiles, examples = _draw_units(looked, layer, units, matters, favoured)
     like = {
         "edge_likeness": (edge_likeness(planes), edge_likeness(planes_null)),
@@ -180,7 +181,7 @@ def _look_at(looked: _Looked, layer: int) -> tuple[dict[str, Any], dict[str, Any
             },
             "shown": [
                 {"unit": int(unit), "area": float(regions.area[unit]), "pieces": int(regions.pieces[unit]), **outline}
-                for unit in [unit for unit in units if not noise[unit] and not dead[unit]][:OUTLINED]
+                for unit in [unit for unit in units if not noise[unit]][:OUTLINED]
                 for outline in [_outline(regions.core[unit], regions.mass[unit])]
             ],
         },
@@ -258,10 +259,11 @@ def _draw_units(
     network, chosen = looked.network, units.tolist()
     excited = excite(network, layer, chosen, looked.seen, seed=looked.seed)
     nearest = most_exciting_images(network, layer, chosen, looked.many, n=EXAMPLES)
+    middle = patch_slices(network, layer)
     shown, tiles, examples = [], {}, {}
     for place, unit in enumerate(chosen):
         stem = f"{looked.slug}-{network.names[layer]}-{unit}"
-        tiles[f"unit-{stem}.png"] = to_tile(excited.images[place])
+        tiles[f"unit-{stem}.png"] = to_tile(excited.images[place][middle])
         files = []
         for rank, found in enumerate(nearest[place]):
             image = looked.images[looked.gallery[found]]

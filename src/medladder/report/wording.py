@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 ABSENT = "–"
@@ -79,6 +80,39 @@ def large(value: float) -> str:
         if rounded >= size:
             return f"{rounded / size:,.6g} {word}"
     return f"{rounded:,.0f}"
+
+
+def ratio(value: float) -> str:
+    """How many times, or how many for each: two digits below ten, whole numbers above.
+
+    Example
+    -------
+    >>> ratio(0.0131), ratio(1.308), ratio(364.1), ratio(1820.5)
+    ('0.013', '1.3', '364', '1,820')
+    """
+    return f"{value:.2g}" if value < 9.95 else f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share from 0 to 1, to a tenth where it is small.
+
+    Example
+    -------
+    >>> percent(0.3176), percent(0.0114)
+    ('32 %', '1.1 %')
+    """
+    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+
+
+def true_minus(text: str) -> str:
+    """A sentence whose negative numbers have a minus and no hyphen.
+
+    Example
+    -------
+    >>> true_minus("-1.4 (-1.9 to -0.8) % out-of-part")
+    '−1.4 (−1.9 to −0.8) % out-of-part'
+    """
+    return re.sub(r"(?<![\w-])-(?=\d)", _MINUS, text)
 
 
 def seconds(value: float) -> str:
