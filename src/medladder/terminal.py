@@ -317,6 +317,33 @@ def print_inspection(found: dict[str, Any]) -> None:
         console.print(f"\n[dim]Also looked into: {escape(', '.join(found['others']))} (--rung)[/]", soft_wrap=True)
 
 
+def print_units(layer: dict[str, Any]) -> None:
+    """The units of one layer, those that matter most to the answer first."""
+    regions, features = layer["regions"]["by_unit"], layer["features"]["by_unit"]
+    console = Console(highlight=False)
+    console.print(f"[bold]{escape(layer['name'])}[/]: {layer['units']:,} units, {layer['dead']:,} of them dead")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("unit", "importance", "area", "pieces", "overlap", "edges", "selective"):
+        table.add_column(name, justify="right", header_style="dim")
+    for name in ("favours", ""):
+        table.add_column(name, header_style="dim")
+    for unit in sorted(range(layer["units"]), key=lambda unit: -(features["importance"][unit] or 0)):
+        numbers = [
+            "–" if value is None else f"{value:{form}}"
+            for value, form in (
+                (features["importance"][unit], ".3f"),
+                (regions["area"][unit], ".1%"),
+                (regions["pieces"][unit], ".0f"),
+                (regions["overlap"][unit], ".2f"),
+                (features["edge_likeness"][unit], ".2f"),
+                (features["selectivity"][unit], ".2f"),
+            )
+        ]
+        note = "dead" if regions["is_dead"][unit] else "region like noise" if regions["is_noise"][unit] else ""
+        table.add_row(f"{unit}", *numbers, escape(features["favours"][unit]), f"[dim]{note}[/]")
+    console.print(table)
+
+
 def _beside(value: dict[str, float] | None, random: dict[str, float] | None, form: str) -> str:
     if value is None:
         return "–"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..errors import OptionError
+from ..errors import OptionError, unknown_name
 from ..progress import Terminal
-from ..terminal import errors_spoken, print_explanation, print_inspection, print_json
+from ..terminal import errors_spoken, print_explanation, print_inspection, print_json, print_units
 from .doors import app
 from .options import AsJson, CacheFolder, read_source
 
@@ -19,6 +19,9 @@ def inspect(
     target: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="Folder of a study or of a model.")],
     rung: Annotated[
         str | None, typer.Option(help="Which network of a RUN; by default the recommended one, else its last.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="One layer unit by unit, as hidden2, convolution4 or output.")
     ] = None,
     on: Annotated[str | None, typer.Option(metavar="COHORT", help="Look again with the images of this cohort.")] = None,
     image: Annotated[
@@ -40,15 +43,16 @@ def inspect(
         if out is not None and out.exists():
             raise OptionError(found=f"{out} exists.", needed="A new file.", do="Use another --out, or move it away.")
         if image is None and on is None:
-            found = looking.read_inspection(target, rung)
-            _show(found, as_json=as_json)
+            _show(looking.read_inspection(target, rung), layer, as_json=as_json)
             return
+        if image is not None and layer is not None:
+            raise OptionError(found="--layer with --image.", needed="One of the two.", do="Drop --layer.")
         opened = looking.open_network(target, rung)
         size = "x".join(map(str, opened.preparation.size))
         cohort = None if on is None else read_source(on, size, cache, None)
         if image is None and cohort is not None:
             Terminal().say(f"Looking into the {len(opened.networks)} networks of {opened.name}.")
-            _show(looking.inspect_on(opened, cohort), as_json=as_json)
+            _show(looking.inspect_on(opened, cohort), layer, as_json=as_json)
             return
         assert image is not None
         explained = looking.explain_file(opened, image, cohort=cohort, cache=cache, progress=Terminal())
@@ -62,8 +66,15 @@ def inspect(
             print_explanation(explained.to_json(), out)
 
 
-def _show(found: dict[str, object], *, as_json: bool) -> None:
+def _show(found: dict[str, Any], layer: str | None, *, as_json: bool) -> None:
+    if layer is not None:
+        by_name = {one["name"]: one for one in found["layers"]}
+        if layer not in by_name:
+            raise unknown_name(f"layer of {found['rung']}", layer, list(by_name))
+        found = {**found, "layers": [by_name[layer]]}
     if as_json:
         print_json(found)
+    elif layer is not None:
+        print_units(found["layers"][0])
     else:
         print_inspection(found)

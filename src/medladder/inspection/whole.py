@@ -155,7 +155,7 @@ def _look_at(looked: _Looked, layer: int) -> tuple[dict[str, Any], dict[str, Any
     favoured = classes_favoured(highest, labels, n_classes)
     sees = ~np.isnan(regions.area)  # a dead unit, or one behind dead ones, sees nothing
     units = np.argsort(-np.where(sees, matters, -1), kind="stable")[: min(TILES, int(sees.sum()))]
-    shown, tiles, examples = _draw_units(looked, layer, units, matters, favoured)
+    shown, tiles, examples = _draw_units(looked, layer, units, gradients, matters, favoured)
     like = {
         "edge_likeness": (edge_likeness(planes), edge_likeness(planes_null)),
         "frequency": (spatial_frequency(planes), spatial_frequency(planes_null)),
@@ -250,20 +250,25 @@ def _draw_units(
     looked: _Looked,
     layer: int,
     units: Int[np.ndarray, " shown"],
+    gradients: Float32[np.ndarray, "unit *axis channel"],
     matters: Float[np.ndarray, " unit"],
     favoured: Int[np.ndarray, " unit"],
 ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """Tiles of the units shown: what excites each most, drawn from noise, and the real images that do."""
+    """Tiles of the units shown: what excites each most, drawn from noise, and the real images that do.
+
+    Of a dense first layer the weights themselves are drawn: what excites a weighted sum most is its weights.
+    """
     if not len(units):
         return [], {}, {}
     network, chosen = looked.network, units.tolist()
     excited = excite(network, layer, chosen, looked.seen, seed=looked.seed)
     nearest = most_exciting_images(network, layer, chosen, looked.many, n=EXAMPLES)
     middle = patch_slices(network, layer)
+    is_weights = layer == 0 and network.convolutions is None
     shown, tiles, examples = [], {}, {}
     for place, unit in enumerate(chosen):
         stem = f"{looked.slug}-{network.names[layer]}-{unit}"
-        tiles[f"unit-{stem}.png"] = to_tile(excited.images[place][middle])
+        tiles[f"unit-{stem}.png"] = to_tile(gradients[unit] if is_weights else excited.images[place][middle])
         files = []
         for rank, found in enumerate(nearest[place]):
             image = looked.images[looked.gallery[found]]
@@ -279,6 +284,7 @@ def _draw_units(
                 "reached": _number(excited.sums[place]),
                 "reached_by_images": _number(excited.reached_by_images[place]),
                 "tile": f"unit-{stem}.png",
+                "drawn_from": "weights" if is_weights else "noise",
                 "examples": files,
             }
         )

@@ -18,11 +18,12 @@ from ..architecture import ConvolutionLayer
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import Plan, PlannedRung
-from . import tables, wording
+from . import saying, tables, wording
 from .diagrams import draw_network
 from .feature_maps import draw_feature_maps
 from .figures import draw_scores, floors_below
 from .growth import draw_growth, grow, plan_layers
+from .layers import gather_layers
 from .palette import Look, choose_looks
 from .rerun import write_commands
 from .unrolling import describe_size, draw_unrolling
@@ -63,6 +64,7 @@ def render(folder: StudyFolder) -> str:
         wording.difference,
         wording.span,
         wording.count,
+        wording.ratio,
         wording.seconds,
         wording.keep_together,
     ):
@@ -81,6 +83,9 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
     examples = read_examples(folder.pictures, len(cohort.classes))
     finding = say_scores(rows, compared, evidence["unit"])
     points = [point for rung in evidence["rungs"] for point in rung["points"]]
+    networks = _draw_networks(plan, cohort, evidence, compared)
+    parameters = saying.list_parameters(rows, networks, compared)
+    n_rules = len(evidence["verdict"]["sentences"]) + len(evidence["verdict"]["warnings"])
     return {
         "plan": plan,
         "cohort": cohort,
@@ -94,8 +99,12 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "metrics": tables.choose_metrics(rows),
         "floors_below": floors_below(evidence["rungs"]) if len(sizes) > 1 else [],
         "scores": draw_scores(evidence, sizes, looks, label=finding) if sizes else None,
+        "scores_said": saying.say_curves(evidence, sizes) if sizes else None,
         "differences": tables.group_differences(evidence, plan.margin),
-        "networks": _draw_networks(plan, cohort, evidence),
+        "networks": networks,
+        "parameters": parameters,
+        "parameters_said": saying.say_parameters(parameters, compared, evidence["unit"]) if parameters else None,
+        "layers": gather_layers(folder, plan, cohort, looks, examples, first_rule=n_rules + 1),
         "unrolled": _draw_unrolled(plan, cohort, evidence, examples),
         "growth": _draw_growth(plan, cohort, looks),
         "parts": tables.count_parts(cohort, plan.folds),
@@ -138,7 +147,7 @@ def _read_picture(path: Path, *, is_colour: bool) -> Float[np.ndarray, "row colu
     return pixels if is_colour else pixels.mean(axis=2, keepdims=True)
 
 
-def _draw_networks(plan: Plan, cohort: CohortRecord, evidence: dict[str, Any]) -> list[dict[str, Any]]:
+def _draw_networks(plan: Plan, cohort: CohortRecord, evidence: dict[str, Any], compared: int) -> list[dict[str, Any]]:
     """One diagram for each rung that is a network whose layers the plan tells."""
     drawn: list[dict[str, Any]] = []
     for planned in plan.rungs:
@@ -158,6 +167,7 @@ def _draw_networks(plan: Plan, cohort: CohortRecord, evidence: dict[str, Any]) -
                 "rung": planned.rung,
                 "layers": planned.layers,
                 "title": title,
+                "said": saying.say_network(layers, compared, evidence["unit"]),
                 "n_parameters": costs[-1]["n_parameters"] if costs else None,
                 "of_one": sum(layer.parameters for layer in layers),
                 "members": None if planned.has_covariates else planned.members,
@@ -196,6 +206,7 @@ def _draw_growth(plan: Plan, cohort: CohortRecord, looks: dict[str, Look]) -> di
     has = {planned.convolution is None for planned in plan.rungs if planned.layers or planned.convolution}
     return {
         "drawings": draw_growth(grown, looks, shape),
+        "said": saying.say_growth(grown),
         "largest": grown[0].sides[-1],
         "has_dense": True in has,
         "has_convolution": False in has,
@@ -220,6 +231,7 @@ def _draw_unrolled(
     picture = _read_picture(paths[0], is_colour=is_colour) if paths else None
     return {
         "size": size,
+        "said": saying.say_unrolled(layers),
         "rung": chosen.rung,
         "inputs": layers[0],
         "has_picture": picture is not None,

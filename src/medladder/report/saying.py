@@ -24,9 +24,7 @@ class ParameterRow:
     each: float
 
 
-def list_parameters(
-    rows: Sequence[RungRow], networks: Sequence[dict[str, Any]], n_train: int
-) -> list[ParameterRow]:
+def list_parameters(rows: Sequence[RungRow], networks: Sequence[dict[str, Any]], n_train: int) -> list[ParameterRow]:
     """A row a rung whose parameters are known; networks are those that the page draws."""
     drawn = {network["rung"]: network for network in networks}
     return [
