@@ -32,7 +32,7 @@ MEASURED_UNITS = 64
 MEASURES = ("area", "pieces", "overlap", "edge_likeness", "frequency", "selectivity")
 
 _VALUES = 2**25  # pixels times images times units of a layer, above which fewer are looked at
-_LEAST_IMAGES = 8
+_LEAST_IMAGES = 4
 
 
 @dataclass(frozen=True)

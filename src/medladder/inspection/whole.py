@@ -119,7 +119,9 @@ def look_into(
         "slopes": [slope.to_json() for slope in slopes],
         "networks": [_medians(one) for one in measured],
         "separable": None if probes is None else _plain_separable(probes, margin),
-        "probe_note": probes.note if probes else why_no_probe(networks, labels, patients, draw, n_classes=n_classes),
+        "probe_note": _note(probes, network)
+        if probes
+        else why_no_probe(networks, labels, patients, draw, n_classes=n_classes),
         "extractor": _as_extractor(networks, images, labels, patients, draw, n_classes, seed),
     }
     found["sentences"] = speak(found, margin)
@@ -371,6 +373,13 @@ def _plain_probe(probe: Any) -> dict[str, Any]:
         "random": None if probe.random is None else probe.random.to_json(),
         "against_output": None if probe.against_output is None else probe.against_output.to_json(),
     }
+
+
+def _note(probes: Probes, network: LayeredNetwork) -> str | None:
+    """What the probes do not say by themselves."""
+    of_maps = "A convolution is probed by the mean and the largest value of each map: what it says of places is lost."
+    said = [probes.note, of_maps if network.convolutions is not None else None]
+    return " ".join(note for note in said if note) or None
 
 
 def _plain_separable(probes: Probes, margin: float) -> dict[str, Any]:

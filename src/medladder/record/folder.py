@@ -89,7 +89,9 @@ class StudyFolder:
 
     def read_inspection(self) -> dict[str, Any] | None:
         """Read inspection.json; None where the study has none. Raises StudyError as `read_plan` does."""
-        return self._read_json("inspection.json") if (self.path / "inspection.json").is_file() else None
+        if not (self.path / "inspection.json").is_file():
+            return None
+        return self._read_json("inspection.json", protocol=INSPECTION_PROTOCOL)
 
     def read_trials(self) -> list[Trial]:
         """Every whole line of the journal; a torn last line is passed over.
@@ -172,7 +174,7 @@ class StudyFolder:
             do="Restore it from a copy, or start again with another --out.",
         )
 
-    def _read_json(self, name: str) -> dict[str, Any]:
+    def _read_json(self, name: str, *, protocol: int = PROTOCOL) -> dict[str, Any]:
         path = self.path / name
         try:
             data = json.loads(path.read_text("utf-8"))
@@ -186,10 +188,10 @@ class StudyFolder:
             raise self._damaged(name, str(error), needed="Whole JSON.") from error
         if not isinstance(data, dict):
             raise self._damaged(name, "it holds no fields", needed="All fields of a study.")
-        if data.get("protocol") != PROTOCOL:
+        if data.get("protocol") != protocol:
             raise StudyError(
                 found=f"{path} has protocol {data.get('protocol')}.",
-                needed=f"This version reads protocol {PROTOCOL}.",
+                needed=f"This version reads protocol {protocol}.",
                 do="Use the version of medladder that wrote it.",
             )
         return data

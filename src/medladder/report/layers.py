@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..architecture import ConvolutionLayer, Layer, dense_layers
+from ..errors import StudyError
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import Plan
 from . import tiles, wording
 from .growth import plan_layers
+from .layer_tables import lay_out, noun_of, say_absent, say_features, tell_features, tell_regions, title_of
 from .palette import Look
 from .probes_figure import draw_probes, place_of
 from .regions_figure import Picture, choose_rows, draw_outlines, draw_spans
@@ -25,15 +28,6 @@ DIFFERS = 0.5
 """Tiles whose beginnings in noise agree less are said to differ."""
 
 _PICTURES_A_CLASS = 2
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A measure of one layer: its median over units, the quartiles, and the median at random weights."""
-
-    median: str
-    quartiles: str
-    random: str | None
 
 
 def gather_layers(
@@ -57,15 +51,27 @@ def gather_layers(
     inspection = folder.read_inspection()
     if inspection is None:
         return {"is_there": False, "rules": []} if _has_network(plan) else None
-    rules = _Rules(first_rule)
-    networks, structure, taper = (inspection.get(key) for key in ("networks", "structure", "taper"))
-    networks = networks or []
+    try:
+        return _gather(inspection, folder, plan, cohort, looks, examples, _Rules(first_rule))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise StudyError(
+            found=f"inspection.json in {folder.path} is damaged ({type(error).__name__}: {error}).",
+            needed="All fields of an inspection.",
+            do="Delete it and run the study again with the same --out, which writes it anew.",
+        ) from error
+
+
+def _gather(
+    inspection: Facts, folder: StudyFolder, plan: Plan, cohort: CohortRecord, looks: dict[str, Look],
+    examples: Sequence[Sequence[Path]], rules: _Rules,
+) -> dict[str, Any]:  # fmt: skip
+    networks, structure, taper = (inspection[key] for key in ("networks", "structure", "taper"))
     gallery = _Gallery(examples, cohort)
     room = tiles.choose_room(folder.pictures, networks)
-    order = _order(networks)
-    shown = [
-        _show(networks[i], place, plan, cohort, looks, folder, gallery, room, rules) for place, i in enumerate(order)
-    ]
+    show = partial(
+        _show, plan=plan, cohort=cohort, looks=looks, pictures=folder.pictures, gallery=gallery, room=room, rules=rules
+    )
+    shown = [show(networks[i], place) for place, i in enumerate(_order(networks))]
     return {
         "is_there": True,
         "n_train": inspection["n_train"],
@@ -145,18 +151,19 @@ def _order(networks: Sequence[Facts]) -> list[int]:
 
 
 def _show(
-    network: Facts, place: int, plan: Plan, cohort: CohortRecord, looks: dict[str, Look], folder: StudyFolder,
+    network: Facts, place: int, *, plan: Plan, cohort: CohortRecord, looks: dict[str, Look], pictures: Path,
     gallery: _Gallery, room: tuple[int, int], rules: _Rules,
 ) -> dict[str, Any]:  # fmt: skip
     planned = _plan(network, plan, cohort)
-    look, layers, sentences = looks[network["rung"]], network["layers"], network["sentences"] or []
+    layers, sentences = network["layers"], network["sentences"] or []
+    look = replace(looks[network["rung"]], dash=())  # dashed are random weights
     is_convolution = any(isinstance(layer, ConvolutionLayer) for layer in planned or ())
     probes = draw_probes(network, look, name=f"probes-{place}")
     rows = choose_rows(len(layers))
     return {
         "key": place,
         "rung": network["rung"],
-        "title": _title(network, is_convolution=is_convolution),
+        "title": title_of(network, is_convolution=is_convolution),
         "is_first": place == 0,
         "is_convolution": is_convolution,
         "members": network["members"],
@@ -167,10 +174,10 @@ def _show(
         "has_slices": len(gallery.shape) == 4,
         "regions": rules.say(sentences, "regions"),
         "spans": draw_spans(network, look, name=f"spans-{place}"),
-        "region_table": [_tell_regions(layer) for layer in layers],
-        "tiles": [_show_tiles(layer, folder.pictures, room, is_convolution) for layer in layers],
-        "features": rules.say(sentences, "features") or [_say_features(layers)],
-        "feature_table": [_tell_features(layer) for layer in layers],
+        "region_table": [tell_regions(layer, is_convolution=is_convolution) for layer in layers],
+        "tiles": [_show_tiles(layer, pictures, room, is_convolution=is_convolution) for layer in layers],
+        "features": rules.say(sentences, "features") or [say_features(layers)],
+        "feature_table": [tell_features(layer, is_convolution=is_convolution) for layer in layers],
         "probe": rules.say(sentences, "probe"),
         "probe_note": network.get("probe_note"),
         "probes": probes,
@@ -179,14 +186,6 @@ def _show(
         "extractor": None if network["extractor"] is None else _show_extractor(network["extractor"], plan.margin),
         "extractor_said": rules.say(sentences, "extractor"),
     }
-
-
-def _title(network: Facts, *, is_convolution: bool) -> str:
-    n = len(network["layers"]) - 1
-    if n == 0:
-        return wording.number_of(network["layers"][0]["units"], "neuron")
-    what = "convolution" if is_convolution else "hidden layer"
-    return f"{wording.number_of(n, what)} and the output"
 
 
 def _plan(network: Facts, plan: Plan, cohort: CohortRecord) -> tuple[Layer, ...] | None:
@@ -203,17 +202,13 @@ def _plan(network: Facts, plan: Plan, cohort: CohortRecord) -> tuple[Layer, ...]
     return dense_layers(shape, [layer["units"] for layer in network["layers"][:-1]], n_classes)
 
 
-def _noun(layer: Facts, *, is_convolution: bool) -> str:
-    return "map" if is_convolution and layer["name"] != "output" else "node"
-
-
 def _show_row(
     network: Facts, layer: int, place: int, planned: tuple[Layer, ...] | None, gallery: _Gallery
 ) -> dict[str, Any]:
     """One layer's units in the network, and their regions on images."""
     facts = network["layers"][layer]
     shown = facts["regions"]["shown"]
-    noun = _noun(facts, is_convolution=isinstance((planned or [None])[0], ConvolutionLayer))
+    noun = noun_of(facts, is_convolution=isinstance((planned or [None])[0], ConvolutionLayer))
     name = f"{network['rung']}, {facts['name']}"
     units = []
     for i, unit in enumerate(shown):
@@ -242,73 +237,11 @@ def _show_row(
         if planned is None
         else draw_marked(planned, layer + 1, len(shown), name=f"marked-{place}-{layer}", label=label),
         "shown": units,
-        "absent": None if shown else _say_absent(facts, noun),
+        "absent": None if shown else say_absent(facts, noun),
     }
 
 
-def _say_absent(facts: Facts, noun: str) -> str:
-    """Why no region of a layer is drawn."""
-    n, regions, shown = facts["units"], facts["regions"], len(facts["features"]["shown"])
-    nodes = f"{noun}s"
-    if facts["dead"] == n:
-        return f"No image excites any of its {wording.number_of(n, noun)}: dead, they look nowhere."
-    if regions["like_noise"] >= n:
-        if n == 1:
-            return f"Its only {noun} looks at no region that differs from noise, so none is drawn."
-        return f"None of its {wording.count(n)} {nodes} looks at a region that differs from noise, so none is drawn."
-    return (
-        f"{wording.count(regions['like_noise'])} of its {wording.count(n)} {nodes} look at no region that differs from "
-        f"noise, the {shown} that matter most among them, so none is drawn."
-    )
-
-
-def _cell(spread: Facts | None, random: Facts | None, write: Callable[[float], str]) -> Cell | None:
-    if spread is None:
-        return None
-    ends = [write(spread["low"]), write(spread["high"])]
-    low = ends[0].removesuffix(" %") if ends[1].endswith(" %") else ends[0]
-    return Cell(write(spread["median"]), f"{low}–{ends[1]}", None if random is None else write(random["median"]))
-
-
-def _tell_regions(layer: Facts) -> dict[str, Any]:
-    regions, random = layer["regions"], layer["regions"]["random"] or {}
-    ways: dict[str, Callable[[float], str]] = {
-        "area": wording.percent,
-        "pieces": "{:.0f}".format,
-        "overlap": "{:.2f}".format,
-    }
-    return {
-        "name": layer["name"], "units": layer["units"], "dead": layer["dead"],
-        **{key: _cell(regions[key], random.get(key), write) for key, write in ways.items()},
-    }  # fmt: skip
-
-
-def _tell_features(layer: Facts) -> dict[str, Any]:
-    features, random = layer["features"], layer["features"]["random"] or {}
-    ways: dict[str, Callable[[float], str]] = {
-        "edge_likeness": "{:.2f}".format, "frequency": "{:.1f}".format, "selectivity": "{:.2f}".format,
-    }  # fmt: skip
-    return {"name": layer["name"], **{key: _cell(features[key], random.get(key), write) for key, write in ways.items()}}
-
-
-def _say_features(layers: Sequence[Facts]) -> dict[str, Any]:
-    """A network of one layer has no depth to speak of: what its units are is said instead."""
-    features = layers[-1]["features"]
-    edges, selectivity = features["edge_likeness"], features["selectivity"]
-    said = [
-        *([f"a share of {edges['median']:.2f} of its pattern is one edge or stripe"] if edges else []),
-        *(
-            [f"its values tell the classes apart with a selectivity of {selectivity['median']:.2f}"]
-            if selectivity
-            else []
-        ),
-    ]
-    whose = "Of its neuron" if layers[-1]["units"] == 1 else "Of a typical neuron"
-    text = f"{whose} {', and '.join(said)}." if said else "No neuron tells the classes apart."
-    return {"text": text, "rule": None, "number": None}
-
-
-def _show_tiles(layer: Facts, pictures: Path, room: tuple[int, int], is_convolution: bool) -> dict[str, Any]:
+def _show_tiles(layer: Facts, pictures: Path, room: tuple[int, int], *, is_convolution: bool) -> dict[str, Any]:
     n_units, n_examples = room
     shown = layer["features"]["shown"]
     drawn = shown[:n_units]
@@ -325,7 +258,7 @@ def _show_tiles(layer: Facts, pictures: Path, room: tuple[int, int], is_convolut
                 "differs": agreement is not None and not math.isnan(agreement) and agreement < DIFFERS,
             }
         )
-    noun = _noun(layer, is_convolution=is_convolution)
+    noun = noun_of(layer, is_convolution=is_convolution)
     return {
         "name": layer["name"],
         "noun": noun,
@@ -366,25 +299,3 @@ def _show_structure(structure: Facts, margin: float, rules: _Rules) -> dict[str,
 
 def _show_taper(taper: Facts, rules: _Rules) -> dict[str, Any]:
     return {**taper, "said": rules.say(taper["sentences"] or [], "taper")}
-
-
-def lay_out(changes: Sequence[Facts], margin: float) -> dict[str, Any]:
-    """Places from 0 to 100 along a strip that is symmetric about nought, for changes, nought and the margin.
-
-    Example
-    -------
-    >>> strip = lay_out([{"estimate": -0.05, "low": -0.1, "high": 0.0}], 0.02)
-    >>> [round(place, 1) for place in strip["places"][0]], strip["zero"]
-    ([2.8, 26.4, 50.0], 50)
-    """
-    reach = 1.06 * max([abs(change[end]) for change in changes for end in ("low", "high")] + [margin, 1e-6])
-
-    def place(value: float) -> float:
-        return 50 + 50 * value / reach
-
-    return {
-        "places": [[place(change[key]) for key in ("low", "estimate", "high")] for change in changes],
-        "zero": 50,
-        "margin_low": place(-margin),
-        "margin_high": place(margin),
-    }

@@ -62,7 +62,8 @@ def _draw(
         with_input=True,
     )
     _scale(axes, trained, random)
-    looks, ends = {"trained": look, "random": RANDOM}, {}
+    looks = {"trained": look, "random": RANDOM}
+    ends: dict[str, tuple[float, float]] = {}
     for key, metrics, aside in (("random", random, 0.05), ("trained", trained, -0.05)):
         if not any(metrics):
             continue

@@ -124,7 +124,7 @@ def _draw(
     looks = {"trained": look, "random start": RANDOM}
     values = _known([value for line in (*trained, *starts) for value in line])
     axes.set_ylim(0, max(values) * 1.12)
-    ends = {}
+    ends: dict[str, tuple[float, float]] = {}
     for key, lines in (("random start", starts), ("trained", trained)):
         for line in lines if len(lines) > 1 else []:
             axes.plot(line, color=looks[key].casing or looks[key].colour, lw=0.7, alpha=0.35, zorder=2)

@@ -51,52 +51,55 @@ def say_parameters(rows: Sequence[ParameterRow], n_train: int, unit: str) -> str
 def say_network(layers: Sequence[Layer], n_train: int, unit: str) -> str:
     """Parameters of one network, where they lie, and how many there are for each training patient."""
     parameters = [layer.parameters for layer in layers[1:]]
-    total = sum(parameters)
-    each = f"{wording.ratio(total / n_train)} for each of {wording.number_of(n_train, f'training {unit}')}"
-    if len(parameters) == 1:
-        said = f"Here that takes {wording.count(total)} parameters"
-        return f"{said}, {each}." if n_train else f"{said}."
-    most = parameters.index(max(parameters))
+    total, most = sum(parameters), parameters.index(max(parameters))
+    share = f"{100 * parameters[most] / total:.0f} %"
     where = "between the input and the first layer" if most == 0 else f"in layer {most + 1} of {len(parameters)}"
-    said = f"Here {100 * parameters[most] / total:.0f} % of its {wording.count(total)} parameters lie {where}"
-    return f"{said}; in all there are {each}." if n_train else f"{said}."
+    lies = f"{'nearly all' if share == '100 %' else share} of them {where}"
+    if not n_train:
+        return f"Here it has {wording.number_of(total, 'parameter')}, {lies}."
+    each = f"{wording.ratio(total / n_train)} parameters for each of {wording.number_of(n_train, f'training {unit}')}"
+    return f"Here that is {each}." if len(parameters) == 1 else f"Here one network has {each}, {lies}."
 
 
 def say_unrolled(layers: Sequence[int]) -> str:
     """What the unrolled image costs in weights."""
     weights = layers[0] * layers[1]
     nodes = wording.number_of(layers[1], "node")
-    return f"Here each image becomes {wording.count(layers[0])} input nodes, with {wording.count(weights)} weights into the {nodes} of the next layer."
+    into = f"{wording.count(weights)} weights into the {nodes} of the next layer"
+    return f"Here each image becomes {wording.count(layers[0])} input nodes, with {into}."
 
 
 def say_growth(grown: Sequence[Growth]) -> str:
-    """How many times the parameters, from the study's images to the largest drawn: of the network that grows most, and least."""
-    factors = {one.rung: one.end[1] / one.working for one in grown}
-    most, least = max(grown, key=lambda one: factors[one.rung]), min(grown, key=lambda one: factors[one.rung])
-
-    def said(one: Growth) -> str:
-        return f"{one.rung} would hold {wording.large(one.end[1])} parameters, {wording.ratio(factors[one.rung])} times those here"
-
-    text = f"At a side of {most.end[0]} {said(most)}"
-    if most.rung != least.rung:
-        at = "" if least.end[0] == most.end[0] else f", at {least.end[0]}"
-        text += f"; {said(least)}{at}"
+    """At the largest side drawn: the largest network, and the one that has grown least."""
+    most, least = max(grown, key=lambda one: one.end), min(grown, key=lambda one: one.end[1] / one.working)
+    text = f"At a side of {most.end[0]} {_say_grown(most)}"
+    if least is not most:
+        at = "" if least.end[0] == most.end[0] else f" at {least.end[0]}"
+        text += f"; {_say_grown(least)}{at}"
     return f"{text}."
 
 
+def _say_grown(one: Growth) -> str:
+    factor = one.end[1] / one.working
+    times = "about as many as here" if 0.9 < factor < 1.1 else f"{wording.ratio(factor)} times those here"
+    return f"{one.rung} would hold {wording.large(one.end[1])} parameters, {times}"
+
+
 def say_curves(evidence: dict[str, Any], sizes: Sequence[int]) -> str | None:
-    """Which rung is estimated highest with the fewest and with the most patients, and the best of the other kind there."""
+    """Which rung is estimated highest with the fewest and the most patients, and there the best of the other kind."""
     first, last = _highest(evidence, sizes[0]), _highest(evidence, sizes[-1])
     if not last:
         return None
     unit = f"training {evidence['unit']}"
-    said = f"with {wording.number_of(sizes[-1], unit)} {_named(last[0])}"
+    said = f"{wording.number_of(sizes[-1], unit)} {_named(last[0])}"
+    if len(sizes) > 1 and first:
+        said = f"{wording.number_of(sizes[0], unit)} {_named(first[0])} has the highest AUROC; with {said}"
+    else:
+        said += " has the highest AUROC"
     other = next((entry for entry in last if entry[2] != last[0][2]), None)
     if other is not None:
-        said += f", before {_named(other)}, the best {'conventional' if other[2] == 'conventional' else 'deep'} one"
-    if len(sizes) > 1 and first:
-        said = f"with {wording.number_of(sizes[0], unit)} {_named(first[0])}; {said}"
-    return f"Highest estimate {said}."
+        said += f", before {_named(other)}, the best {other[2]} rung"
+    return f"With {said}."
 
 
 def _named(entry: tuple[str, float, str]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 from xml.etree.ElementTree import Element
 
 from ..architecture import ConvolutionLayer
 from ..architecture import Layer as PlannedLayer
 from .diagrams import Layer, Place, add_network, add_nodes, add_text, choose_layers
+from .figures import thin_out
 from .palette import INK, NAVY, SOFT, deepen
 from .svg import add, start_svg, to_text
 
@@ -17,6 +19,7 @@ RED, GREEN = "#c8102e", "#2e7d4f"
 """Of regions, and of the classifier's box."""
 
 _SHEET = 3.0  # by which the sheets of a stack are set off
+_TURN = 0.34  # maps are seen from the side: their width is drawn as short
 _OUTPUT = 20.0
 
 
@@ -49,7 +52,14 @@ def draw_marked(layers: Sequence[PlannedLayer], marked: int, n_marked: int, *, n
     """A network with `n_marked` units of one layer (0: the input) outlined in red."""
     width, height = 250.0, 150.0
     svg = start_svg(width, height, name=name, label=label)
-    _add(svg, layers, Frame(12, width - 14, 4, height - 4), marked=marked, n_marked=n_marked)
+    spans = _add(svg, layers, Frame(14, width - 16, 6, height - 6), 7, marked=marked, n_marked=n_marked)
+    if not n_marked:  # a layer without a unit to show is pointed at, in another way
+        span = spans[marked]
+        add(
+            svg, "rect", x=span.left - 4, y=span.top - 7, width=span.right - span.left + 8,
+            height=span.bottom - span.top + 14, rx=5, fill="none", stroke=SOFT, stroke_width=1.4,
+            stroke_dasharray="3 3",
+        )  # fmt: skip
     return to_text(svg)
 
 
@@ -60,27 +70,49 @@ def draw_parted(layers: Sequence[PlannedLayer], last: int | None, *, name: str, 
     """
     width, height = 400.0, 270.0
     svg = start_svg(width, height, name=name, label=label)
-    spans = _add(svg, layers, Frame(28, width - 34, 52, height - 18))
+    spans = _add(svg, layers, Frame(28, width - 34, 50, height - 48), 13)
     last = len(spans) - 2 if last is None else min(last, len(spans) - 2)
-    edge = (spans[last].right + spans[last + 1].left) / 2
-    box = {"y": 32.0, "height": height - 36, "rx": 9.0, "fill": "none"}
+    # A layer that is left out stands in the dots, which no edge may cross.
+    following = next(span for span in spans[last + 1 :] if span != spans[last])
+    edge = (spans[last].right + following.left) / 2
+    top, bottom = min(span.top for span in spans) - 15, max(span.bottom for span in spans) + 15
+    box: dict[str, float | str] = {"y": top, "height": bottom - top, "rx": 9.0, "fill": "none"}
     right = width - 4
     if last == 0:
-        add_text(svg, 4, 20, "nothing to extract", colour=SOFT)
+        add_text(svg, 4, top - 10, "nothing to extract", colour=SOFT)
     else:
-        add(svg, "rect", x=4, width=edge - 7, stroke=NAVY, stroke_width=1.8, stroke_dasharray="6 4", **box)
-        add_text(svg, 4, 20, "feature extractor", colour=NAVY, weight="600")
-    add(svg, "rect", x=edge + 3, width=right - edge - 3, stroke=GREEN, stroke_width=2.4, **box)
-    add_text(svg, right, 20, "classifier", anchor="end", colour=GREEN, weight="600")
+        add(svg, "rect", x=4, width=edge - 6.5, stroke=NAVY, stroke_width=1.8, stroke_dasharray="6 4", **box)
+        add_text(svg, 4, top - 10, "feature extractor", colour=NAVY, weight="600")
+    add(svg, "rect", x=edge + 2.5, width=right - edge - 2.5, stroke=GREEN, stroke_width=2.4, **box)
+    add_text(svg, right, top - 10, "classifier", anchor="end", colour=GREEN, weight="600")
+    _name_layers(svg, spans, bottom + 18)
     return to_text(svg)
 
 
+def _name_layers(svg: Element, spans: Sequence[Span], y: float) -> None:
+    """Names as on the axis of a curve over layers, as many as there is room for."""
+    names = ["input", *(str(i) for i in range(1, len(spans) - 1)), "output"]
+    places = [(span.left + span.right) / 2 for span in spans]
+    is_shared = [places.count(place) > 1 for place in places]  # by layers left out, whose number their dots say
+    kept = thin_out(["" if shared else name for name, shared in zip(names, is_shared, strict=True)], places, 12)
+    for name, x in zip(kept, places, strict=True):
+        if name:
+            add_text(svg, x, y, name, anchor="middle", colour=SOFT)
+
+
 def _add(
-    svg: Element, layers: Sequence[PlannedLayer], frame: Frame, *, marked: int | None = None, n_marked: int = 0
+    svg: Element,
+    layers: Sequence[PlannedLayer],
+    frame: Frame,
+    gap: float,
+    *,
+    marked: int | None = None,
+    n_marked: int = 0,
 ) -> list[Span]:
+    """Every layer, stacks at least `gap` apart."""
     stacks = [layer for layer in layers[:-1] if isinstance(layer, ConvolutionLayer)]
     if stacks:
-        return _add_maps(svg, stacks, layers[-1].nodes, frame, marked, n_marked)
+        return _add_maps(svg, stacks, layers[-1].nodes, frame, gap, marked, n_marked)
     return _add_dense(svg, [layer.nodes for layer in layers], frame, marked, n_marked)
 
 
@@ -116,7 +148,7 @@ def _add_dense(svg: Element, nodes: Sequence[int], frame: Frame, marked: int | N
 
 def _drawn_before_dots(drawn: Sequence[Layer]) -> int:
     """Layers before the widest step in depth, which is that of the layers left out."""
-    steps = [after.depth - before.depth for before, after in zip(drawn, drawn[1:], strict=False)]
+    steps = [after.depth - before.depth for before, after in pairwise(drawn)]
     return 1 + steps.index(max(steps))
 
 
@@ -131,21 +163,21 @@ def _ring_nodes(svg: Element, layer: Layer, n_marked: int, place: Place, spacing
 
 
 def _add_maps(
-    svg: Element, stacks: Sequence[ConvolutionLayer], n_outputs: int, frame: Frame, marked: int | None, n_marked: int
-) -> list[Span]:
+    svg: Element, stacks: Sequence[ConvolutionLayer], n_outputs: int, frame: Frame, least: float, marked: int | None,
+    n_marked: int,
+) -> list[Span]:  # fmt: skip
     """A stack of sheets a layer, whose drawn side grows with the square root of the real one."""
     longest = max(stacks[0].size)
     ratios = [[sqrt(side / longest) for side in (stack.size[-2], stack.size[-1])] for stack in stacks]
     sheets = [min(3, stack.channels) for stack in stacks]
     room = frame.right - frame.left - _OUTPUT - sum(_SHEET * (n - 1) for n in sheets)
     n_gaps, wide = len(stacks), sum(ratio[1] for ratio in ratios)
-    # Maps are seen from the side, at half of their width, with gaps of 8 px or more between them.
-    unit = max(6.0, min(0.8 * (frame.bottom - frame.top), 2 * (room - 8 * n_gaps) / wide))
-    gap = (room - unit * wide / 2) / n_gaps
+    unit = max(6.0, min(0.9 * (frame.bottom - frame.top), (room - least * n_gaps) / (_TURN * wide)))
+    gap = (room - _TURN * unit * wide) / n_gaps
     colours = deepen(len(stacks) + 1)
     spans, x = [], frame.left
     for i, (high, across) in enumerate(ratios):
-        height, width = unit * high, max(3.0, unit * across / 2)
+        height, width = unit * high, _TURN * unit * across
         top = frame.middle - height / 2
         for sheet in range(sheets[i] - 1, -1, -1):
             is_marked = i == marked and sheet < n_marked
@@ -155,12 +187,12 @@ def _add_maps(
                 stroke_width=2.0 if is_marked else 0.7,
             )  # fmt: skip
         right = x + width + _SHEET * (sheets[i] - 1)
-        spans.append(Span(x, right, top, top + height))
+        spans.append(Span(x, right, top - _SHEET * (sheets[i] - 1), top + height))
         x = right + gap
     output = Layer(n_outputs, min(n_outputs, 6), 1.0, colours[-1])
     middle = frame.right - _OUTPUT / 2
 
-    def place(depth: float, across: float) -> tuple[float, float]:
+    def place(_depth: float, across: float) -> tuple[float, float]:
         return middle, frame.middle + across
 
     add_nodes(svg, output, place, _OUTPUT)

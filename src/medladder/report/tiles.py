@@ -42,17 +42,19 @@ def choose_room(pictures: Path, networks: Sequence[Mapping[str, Any]]) -> tuple[
 
 def embed_tiles(pictures: Path, names: Sequence[str | None]) -> list[str | None]:
     """Tiles of one layer in base64, cut alike to where their units look; None for one that is not there."""
-    found = {path.name: _read(path) for path in _files(pictures, names)}
-    if not found:
-        return [None] * len(names)
-    cut = _common_window(list(found.values()))
-    inside = {name: _encode(pixels[cut]) for name, pixels in found.items()}
-    return [inside.get(name) if name else None for name in names]
+    paths = _files(pictures, names)
+    tiles = [_read(path) for path in paths]
+    cut = _common_window(tiles)
+    inside = {
+        path.name: _as_it_is(path) if tile[cut].shape == tile.shape else _encode(tile[cut])
+        for path, tile in zip(paths, tiles, strict=True)
+    }
+    return [inside.get(name or "") for name in names]
 
 
 def embed(pictures: Path, names: Iterable[str | None]) -> list[str]:
     """Files as they are, in base64; those that are not there are left out."""
-    return [base64.b64encode(path.read_bytes()).decode("ascii") for path in _files(pictures, names)]
+    return [_as_it_is(path) for path in _files(pictures, names)]
 
 
 def embed_small(path: Path) -> str:
@@ -72,6 +74,10 @@ def _files(pictures: Path, names: Iterable[str | None]) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
+def _as_it_is(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode("ascii")
+
+
 def _read(path: Path) -> Float[np.ndarray, "row column channel"]:
     pixels = np.asarray(raster.imread(BytesIO(path.read_bytes()), format="png"), dtype=np.float64)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels[:, :, :3]
@@ -80,15 +86,14 @@ def _read(path: Path) -> Float[np.ndarray, "row column channel"]:
 def _encode(pixels: Float[np.ndarray, "row column channel"]) -> str:
     buffer = BytesIO()
     rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    raster.imsave(buffer, np.ascontiguousarray(np.clip(rgb, 0, 1)), format="png", metadata={"Software": None})
+    raster.imsave(buffer, np.ascontiguousarray(np.clip(rgb, 0, 1)), format="png", metadata={"Software": None})  # type: ignore[dict-item]
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _common_window(tiles: Sequence[Float[np.ndarray, "row column channel"]]) -> tuple[slice, slice]:
     """The rows and columns in which some tile is not the plain grey of its own corner."""
-    shape = tiles[0].shape[:2]
-    whole = (slice(0, shape[0]), slice(0, shape[1]))
-    if any(tile.shape[:2] != shape for tile in tiles):
+    whole = (slice(None), slice(None))
+    if len({tile.shape[:2] for tile in tiles}) != 1:
         return whole
     is_drawn = np.any([np.abs(tile - tile[0, 0]).max(axis=2) > 0 for tile in tiles], axis=0)
     rows, columns = np.flatnonzero(is_drawn.any(axis=1)), np.flatnonzero(is_drawn.any(axis=0))

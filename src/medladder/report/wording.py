@@ -105,13 +105,14 @@ def percent(share: float) -> str:
 
 
 def true_minus(text: str) -> str:
-    """A sentence whose negative numbers have a minus and no hyphen.
+    """A sentence whose negative numbers have a minus and no hyphen; what rounds to nothing has no sign.
 
     Example
     -------
-    >>> true_minus("-1.4 (-1.9 to -0.8) % out-of-part")
-    '−1.4 (−1.9 to −0.8) % out-of-part'
+    >>> true_minus("-1.4 (-1.9 to -0.000) % out-of-part")
+    '−1.4 (−1.9 to 0.000) % out-of-part'
     """
+    text = re.sub(r"(?<![\w-])[-+](0(?:\.0+)?)(?![\d.])", r"\1", text)
     return re.sub(r"(?<![\w-])-(?=\d)", _MINUS, text)
 
 
