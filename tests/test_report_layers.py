@@ -500,8 +500,8 @@ def test_the_curves_are_said_in_one_sentence(tmp_path: Path) -> None:
     by_name["svm"][1]["auroc"]["estimate"] = 0.88
     by_name["dnn"][1]["auroc"]["estimate"] = 0.9
     assert say_curves(evidence, (100, 200)) == (
-        "With 100 training patients svm (0.850) has the highest AUROC; with 200 training patients dnn (0.900), before "
-        "svm (0.880), the best conventional rung."
+        "With 100 training patients svm (AUROC 0.850) is estimated highest; with 200 training patients dnn (0.900), "
+        "before svm (0.880), the best conventional rung."
     )
     assert say_curves({**evidence, "rungs": evidence["rungs"][:1]}, (100, 200)) is None
 

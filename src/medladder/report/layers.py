@@ -47,7 +47,7 @@ def gather_layers(
     ------
     StudyError
         inspection.json is damaged or of another protocol.
-    """  # fmt: skip
+    """
     inspection = folder.read_inspection()
     if inspection is None:
         return {"is_there": False, "rules": []} if _has_network(plan) else None

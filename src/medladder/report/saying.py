@@ -93,17 +93,17 @@ def say_curves(evidence: dict[str, Any], sizes: Sequence[int]) -> str | None:
     unit = f"training {evidence['unit']}"
     said = f"{wording.number_of(sizes[-1], unit)} {_named(last[0])}"
     if len(sizes) > 1 and first:
-        said = f"{wording.number_of(sizes[0], unit)} {_named(first[0])} has the highest AUROC; with {said}"
+        said = f"{wording.number_of(sizes[0], unit)} {_named(first[0], 'AUROC ')} is estimated highest; with {said}"
     else:
-        said += " has the highest AUROC"
+        said = f"{wording.number_of(sizes[-1], unit)} {_named(last[0], 'AUROC ')} is estimated highest"
     other = next((entry for entry in last if entry[2] != last[0][2]), None)
     if other is not None:
         said += f", before {_named(other)}, the best {other[2]} rung"
     return f"With {said}."
 
 
-def _named(entry: tuple[str, float, str]) -> str:
-    return f"{entry[0]} ({wording.score(entry[1])})"
+def _named(entry: tuple[str, float, str], metric: str = "") -> str:
+    return f"{entry[0]} ({metric}{wording.score(entry[1])})"
 
 
 def _highest(evidence: dict[str, Any], n_train: int) -> list[tuple[str, float, str]]:
