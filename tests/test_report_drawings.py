@@ -14,7 +14,7 @@ from medladder.record.plan import PlannedRung
 from medladder.report.diagrams import Layer, choose_layers, draw_network
 from medladder.report.feature_maps import draw_feature_maps, place_stacks
 from medladder.report.figures import spread_labels
-from medladder.report.growth import describe_growth, grow, working_side
+from medladder.report.growth import count_variants, describe_growth, grow, working_side
 from medladder.report.palette import AMBER, NAVY, PALE, deepen
 from medladder.report.unrolling import describe_size, draw_unrolling, unroll_row
 
@@ -175,3 +175,25 @@ def test_sides_without_a_network_leave_a_gap() -> None:
 
 def test_a_plan_in_which_no_network_is_told_does_not_grow() -> None:
     assert grow([SVM, PlannedRung("cnn", "cnn", "deep", {}, None)], (28, 28), 2) == []
+
+
+def test_networks_with_one_thing_changed_are_counted_by_hand() -> None:
+    dnn = PlannedRung("dnn", "dnn", "deep", {}, [784, 256, 64, 16, 1])
+    logistic = PlannedRung("logistic", "logistic", "conventional", {}, [784, 1])
+    one, other = count_variants([dnn, logistic], (28, 28), 2)
+    assert one.here == 784 * 256 + 256 + 256 * 64 + 64 + 64 * 16 + 16 + 16 + 1
+    assert one.twice_the_side == one.here + 3 * 784 * 256
+    assert one.twice_the_nodes == 784 * 512 + 512 + 512 * 128 + 128 + 128 * 32 + 32 + 32 + 1
+    assert one.a_layer_more == one.here + 16 * 16 + 16
+    assert (other.here, other.twice_the_side) == (785, 4 * 784 + 1)
+    assert other.twice_the_nodes is None
+    assert other.a_layer_more is None
+
+
+def test_a_stage_more_than_the_image_can_halve_is_no_network() -> None:
+    cnn = PlannedRung("cnn", "cnn", "deep", {}, None, convolution={"width": 8, "depth": 5})
+    [counted] = count_variants([cnn], (16, 16), 2)
+    assert counted.here is not None
+    assert counted.a_layer_more is None
+    assert counted.twice_the_nodes is not None
+    assert counted.twice_the_nodes > 3 * counted.here

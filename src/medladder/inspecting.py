@@ -33,7 +33,7 @@ from .weights.freezing import Frozen, thaw
 if TYPE_CHECKING:
     from .inspection.whole import Inspection
 
-CONSTANT_WIDTH = "dnn:taper=1,width=equal"
+CONSTANT_WIDTH = "dnn:width=equal,taper=1"
 """What the tapered `dnn` is held against."""
 
 SECONDS_A_LOOK = 20.0

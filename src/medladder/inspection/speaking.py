@@ -32,13 +32,17 @@ def speak(found: Facts, margin: float) -> list[Sentence]:
 
 def speak_structure(rungs: Sequence[Facts], margin: float) -> list[Sentence]:
     """Which rungs lose what when every image's pixels are shuffled alike."""
-    loses = [one for one in rungs if _standing(one["change"], margin) == "worse"]
-    same = [one["rung"] for one in rungs if _standing(one["change"], margin) == "as well"]
+    loses = [one for one in rungs if one["change"]["high"] < 0]
+    same = [
+        one["rung"] for one in rungs if one["change"]["high"] >= 0 and _standing(one["change"], margin) == "as well"
+    ]
     said = []
     if loses:
         listed = _listed([f"{one['rung']} ({one['change']['estimate']:+.3f})" for one in loses])
         use = "does worse: it uses" if len(loses) == 1 else "do worse: they use"
-        said.append(f"With the pixels shuffled {listed} {use} what lies beside what.")
+        small = all(_standing(one["change"], margin) == "as well" for one in loses)
+        by = f", though by less than {margin:g}" if small else ""
+        said.append(f"With the pixels shuffled {listed} {use} what lies beside what{by}.")
     if same:
         lose = "loses" if len(same) == 1 else "lose"
         said.append(f"{_listed(same)} {lose} nothing that matters when the pixels change places.")
@@ -94,7 +98,7 @@ def _regions(layers: Sequence[Facts], slope: Facts) -> Sentence:
         else "Regions do not grow with depth here, though learning draws them that way",
         "falls": "Regions grow with depth here by the architecture alone; learning makes the later ones smaller"
         if do_grow
-        else "Regions do not grow with depth here, against the textbook picture: learning makes later ones smaller",
+        else "Regions do not grow with depth here, against the textbook picture; learning makes later ones smaller",
         "not shown": f"Regions {'grow' if do_grow else 'do not grow'} with depth here; that learning has a part in it "
         "is not shown",
     }[slope["verdict"]]
@@ -104,26 +108,32 @@ def _regions(layers: Sequence[Facts], slope: Facts) -> Sentence:
 
 
 def _features(layers: Sequence[Facts], edges: Facts, classes: Facts) -> Sentence:
-    known = [layer["features"]["selectivity"] for layer in layers if layer["features"]["selectivity"] is not None]
-    seen = (
-        f"Class selectivity goes from {known[0]['median']:.2f} in the first layer to {known[-1]['median']:.2f} in the last."
-        if known
-        else "No unit tells the classes apart."
-    )
-    rule = f"{_SLOPE_RULE}: edge-likeness (best Gabor) falls and class selectivity rises"
+    rule = f"{_SLOPE_RULE}: edge-likeness (best Gabor) falls and class selectivity rises, in itself and by learning"
+    seen = f"Medians from first to last layer: edge-likeness {_span(layers, 'edge_likeness')}, "
+    seen += f"class selectivity {_span(layers, 'selectivity')}."
     if "too few networks" in (edges["verdict"], classes["verdict"]):
         text = f"{seen} Whether edges turn into objects is not claimed from {_networks(edges)}."
         return {"about": "features", "text": text, "rule": rule}
-    move = {"falls": "falls", "rises": "rises", "not shown": "is not shown to change"}
-    does_hold = (edges["verdict"] == "falls", classes["verdict"] == "rises")
-    claim = "“From edges to objects” holds here" if all(does_hold) else "“From edges to objects” does not hold here"
-    if any(does_hold) and not all(does_hold):
-        claim = "Half of “from edges to objects” holds here"
-    text = (
-        f"{claim}: with depth, beside random starts, edge-likeness {move[edges['verdict']]} and class selectivity "
-        f"{move[classes['verdict']]}. {seen}"
-    )
-    return {"about": "features", "text": text, "rule": rule}
+    do_fade = edges["own"]["estimate"] < 0
+    fading = {
+        (True, "falls"): "edges fade with depth, and learning makes them",
+        (True, "not shown"): "edges fade with depth, but that learning has a part in it is not shown",
+        (True, "rises"): "edges fade with depth, but by the architecture alone, for at random weights they fade more",
+    }.get((do_fade, edges["verdict"]), "early units are not the more edge-like ones")
+    does_tell = classes["own"]["estimate"] > 0 and classes["verdict"] == "rises"
+    telling = "later units tell the classes apart better" if does_tell else "later units are not shown to tell more"
+    holds = do_fade and edges["verdict"] == "falls"
+    claim = "“From edges to objects” does not hold here"
+    if holds and does_tell:
+        claim = "“From edges to objects” holds here"
+    elif holds or does_tell:
+        claim = "“From edges to objects” holds in part"
+    return {"about": "features", "text": f"{claim}: {fading}; {telling}. {seen}", "rule": rule}
+
+
+def _span(layers: Sequence[Facts], measure: str) -> str:
+    known = [layer["features"][measure]["median"] for layer in layers if layer["features"][measure] is not None]
+    return f"{known[0]:.2f} to {known[-1]:.2f}" if known else "unknown"
 
 
 def _probe(found: Facts, margin: float) -> Sentence:
@@ -144,7 +154,12 @@ def _probe(found: Facts, margin: float) -> Sentence:
 
 
 def _extractor(found: Facts, margin: float) -> Sentence:
-    words = {"better": "better", "worse": "worse", "as well": "as well", "not settled": "not shown to differ"}
+    words = {
+        "better": "better",
+        "worse": "worse",
+        "as well": f"as well within {margin:g}",
+        "not settled": "not shown to differ",
+    }
     said = [
         f"{other['classifier']} {words[_standing(other['against_end_to_end'], margin)]} "
         f"({_change(other['against_end_to_end'])})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
@@ -53,6 +53,64 @@ def plan_layers(planned: PlannedRung, image_shape: Sequence[int], n_classes: int
         return convolution_layers(image_shape, n_classes=n_classes, **planned.convolution)
     except OptionError:  # fewer pixels than its stages can halve
         return None
+
+
+@dataclass(frozen=True)
+class Variants:
+    """Parameters of one network as it is here and with one thing changed; None where there is no such network."""
+
+    rung: str
+    here: int
+    twice_the_side: int | None
+    twice_the_nodes: int | None
+    a_layer_more: int | None
+
+
+def count_variants(rungs: Sequence[PlannedRung], image_shape: Sequence[int], n_classes: int) -> list[Variants]:
+    """Count each network of a plan with images of twice the side, with twice the nodes, and with a layer more.
+
+    The layer more is as wide as the last hidden one; of a convolutional network it is a stage of two convolutions, and
+    nodes are channels.
+    """
+    found = []
+    for planned in rungs:
+        here = _count(planned, image_shape, n_classes)
+        if here is None:
+            continue
+        wide, deep = _widened(planned), _deepened(planned, image_shape, n_classes)
+        found.append(
+            Variants(
+                planned.rung,
+                here,
+                _count(planned, _enlarged(image_shape), n_classes) if len(image_shape) > 1 else None,
+                None if wide is None else _count(wide, image_shape, n_classes),
+                None if deep is None else _count(deep, image_shape, n_classes),
+            )
+        )
+    return found
+
+
+def _enlarged(image_shape: Sequence[int]) -> tuple[int, ...]:
+    grid, channels = split_channels(image_shape)
+    twice = tuple(2 * side for side in grid)
+    return twice if len(image_shape) == 2 else (*twice, channels)
+
+
+def _widened(planned: PlannedRung) -> PlannedRung | None:
+    if planned.convolution is not None:
+        return replace(planned, convolution={**planned.convolution, "width": 2 * planned.convolution["width"]})
+    layers = planned.layers or []
+    if len(layers) < 3:
+        return None
+    return replace(planned, layers=[layers[0], *(2 * nodes for nodes in layers[1:-1]), layers[-1]])
+
+
+def _deepened(planned: PlannedRung, image_shape: Sequence[int], n_classes: int) -> PlannedRung | None:
+    if planned.convolution is not None:
+        stages = (len(plan_layers(planned, image_shape, n_classes) or ()) - 2) // 2
+        return replace(planned, convolution={**planned.convolution, "depth": stages + 1})
+    layers = planned.layers or []
+    return None if len(layers) < 3 else replace(planned, layers=[*layers[:-1], layers[-2], layers[-1]])
 
 
 def grow(rungs: Sequence[PlannedRung], image_shape: Sequence[int], n_classes: int) -> list[Growth]:

@@ -22,7 +22,7 @@ from . import saying, tables, wording
 from .diagrams import draw_network
 from .feature_maps import draw_feature_maps
 from .figures import draw_scores, floors_below
-from .growth import draw_growth, grow, plan_layers
+from .growth import count_variants, draw_growth, grow, plan_layers
 from .layers import gather_layers
 from .palette import Look, choose_looks
 from .rerun import write_commands
@@ -211,6 +211,7 @@ def _draw_growth(plan: Plan, cohort: CohortRecord, looks: dict[str, Look]) -> di
         "has_dense": True in has,
         "has_convolution": False in has,
         "power": "cube" if len(shape) == 4 else "square",
+        "variants": count_variants(plan.rungs, shape, len(cohort.classes)),
     }
 
 
