@@ -196,4 +196,4 @@ def test_a_stage_more_than_the_image_can_halve_is_no_network() -> None:
     assert counted.here is not None
     assert counted.a_layer_more is None
     assert counted.twice_the_nodes is not None
-    assert counted.twice_the_nodes > 3 * counted.here
+    assert counted.twice_the_nodes > 2 * counted.here

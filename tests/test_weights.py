@@ -26,11 +26,11 @@ from sklearn.tree import DecisionTreeClassifier
 
 from medladder import rungs
 from medladder.errors import OptionError
-from medladder.weights.skops_archive import read_archive, write_archive
-from medladder.weights.freezing import Frozen, freeze, thaw
 from medladder.rungs.covariates import CovariateClassifier
 from medladder.rungs.draws import Draw, Guest
 from medladder.rungs.features import HandCraftedFeatures
+from medladder.weights.freezing import Frozen, freeze, thaw
+from medladder.weights.skops_archive import read_archive, write_archive
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

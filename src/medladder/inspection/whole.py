@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int, Num, Shaped, UInt8
+from scipy.stats import norm
 from skimage.measure import approximate_polygon, find_contours
 from skimage.transform import resize
 from sklearn.base import BaseEstimator
@@ -43,8 +44,8 @@ GALLERY_IMAGES = 1024
 NULL_UNITS = 100
 """Units at random weights that say what a region of noise looks like, at least."""
 
-NOISE_DEVIATIONS = 3.0
-"""A region counts where its area is so many deviations below that of units at random weights, on a log scale."""
+NOISE_CHANCE = 0.01
+"""Chance that a layer at random weights has a unit whose region would count: areas are taken as log-normal there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +245,8 @@ def _is_noise(regions: Regions, null: Float[np.ndarray, " unit"], *, is_confined
     known = np.log(null[null > 0])
     if is_confined or len(known) < 2:
         return np.zeros(len(regions.area), dtype=bool)
-    bound = known.mean() - NOISE_DEVIATIONS * max(float(known.std(ddof=1)), 0.01)
+    deviations = float(norm.isf(NOISE_CHANCE / len(regions.area)))
+    bound = known.mean() - deviations * max(float(known.std(ddof=1)), 0.01)
     return np.asarray(~(regions.area < math.exp(bound)))
 
 
