@@ -80,6 +80,11 @@ class Cohort:
         digest.update("".join(self.contents.tolist()).encode("ascii"))
         return digest.hexdigest()
 
+    def hashes_of(self, rows: Int[np.ndarray, " row"]) -> UInt[np.ndarray, "content 16"]:
+        """Content hashes of some images, sorted, each once: they tell a known image again, and nothing else."""
+        contents = sorted(set(self.contents[rows].tolist()))
+        return np.frombuffer(bytes.fromhex("".join(contents)), np.uint8).reshape(-1, 16)
+
     def column(self, name: str) -> Shaped[np.ndarray, " image"]:
         """One further column of the manifest.
 

@@ -279,6 +279,10 @@ def _write(
             found = _paired(results["shuffled", one.rung], as_is[one.rung], labels, patients)
             if found is not None:
                 structure.append({"rung": one.rung, **dict(zip(("shuffled", "auroc", "change"), found, strict=True))})
+    # The pictures first: what inspection.json names is there, wherever the writing is cut off.
+    drawn = {name: pixels for one in looked for name, pixels in (one.tiles | one.examples).items()} if pictures else {}
+    for name, pixels in drawn.items():
+        folder.write_bytes(f"pictures/{name}", to_png(pixels))
     folder.write_json(
         "inspection.json",
         {
@@ -296,10 +300,7 @@ def _write(
             "taper": _taper(planned, as_is, labels, patients),
         },
     )
-    if pictures:
-        for one in looked:
-            for name, pixels in (one.tiles | one.examples).items():
-                folder.write_bytes(f"pictures/{name}", to_png(pixels))
+    folder.keep_pictures(drawn, of=("unit-", "excites-"))
     folder.log(f"looked into {', '.join(one.facts['rung'] for one in looked) or 'no network'}")
 
 

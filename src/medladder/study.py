@@ -321,9 +321,12 @@ def _record_fleet(
             rows=task.test_rows,
             repeats=np.array([repeat for repeat, _ in done]),
         )
-    for fitted in result:
+    for draw, fitted in zip(task.draws, result, strict=True):
         if fitted.kept is not None:
-            folder.write_network(key, KeptNetwork(fitted.kept.arrays, fitted.kept.facts, fitted.out_of_part_proba))
+            known = planned.cohort.hashes_of(draw.rows)
+            folder.write_network(
+                key, KeptNetwork(fitted.kept.arrays, fitted.kept.facts, fitted.out_of_part_proba, known)
+            )
     folder.write_fleet(key, predictions, trials)
     failed = [trial.reason for trial in trials if trial.reason]
     folder.log(f"{key.name}: {len(done)} trials done" + (f", {len(failed)} failed: {failed[0]}" if failed else ""))

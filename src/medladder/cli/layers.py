@@ -48,10 +48,17 @@ def inspect(
         if image is not None and layer is not None:
             raise OptionError(found="--layer with --image.", needed="One of the two.", do="Drop --layer.")
         opened = looking.open_network(target, rung)
+        if image is not None and on is not None and opened.plan is None:
+            raise OptionError(
+                found="--on with the --image of a model.",
+                needed="Only a RUN shows the training images nearest to an image.",
+                do="Drop --on.",
+            )
         size = "x".join(map(str, opened.preparation.size))
         cohort = None if on is None else read_source(on, size, cache, None)
         if image is None and cohort is not None:
-            Terminal().say(f"Looking into the {len(opened.networks)} networks of {opened.name}.")
+            n = len(opened.networks)
+            Terminal().say(f"Looking into the {'network' if n == 1 else f'{n} networks'} of {opened.name}.")
             _show(looking.inspect_on(opened, cohort), layer, as_json=as_json)
             return
         assert image is not None

@@ -20,6 +20,7 @@ from ..rungs.draws import Draw, evenly, may_learn
 from ..rungs.networks import NetworkClassifier
 from . import NETWORKS
 from .layered import LayeredNetwork, networks_of
+from .maximisation import highest_sums
 from .regions import mean_gradients, regions_of
 from .templates import edge_likeness, planes_of, selectivity, spatial_frequency
 
@@ -75,8 +76,7 @@ def measure_layers(
     seen, found = network.see(images), []
     for layer, name in enumerate(network.names):
         units = units_to_measure(network, layer, len(images))
-        sums = network.sums(seen, layer)[:, units]
-        highest = sums.flatten(2).amax(dim=2).numpy() if sums.ndim > 2 else sums.numpy()
+        highest = highest_sums(network, layer, seen)[:, units].numpy()
         dead = dead_units(highest, network.activation, is_output=name == "output")
         gradients = mean_gradients(network, seen, layer, units.tolist())[~dead]
         regions, planes = regions_of(gradients), planes_of(gradients)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float32, Float64, Int, Num, Shaped
+from jaxtyping import Float, Float64, Int, Num, Shaped
 
 from .layered import LayeredNetwork
+from .probes import layer_values
 
 _ROWS_AT_ONCE = 128
 
@@ -45,12 +45,6 @@ def nearest_images(
 def _place(
     networks: Sequence[LayeredNetwork], images: Shaped[np.ndarray, "image ..."]
 ) -> Float64[np.ndarray, "image axis"]:
-    axes: list[Float32[np.ndarray, "image axis"]] = []
-    for network in networks:
-        with torch.no_grad():
-            values = network.values(network.see(images), max(0, len(network.weights) - 2))
-        if values.ndim > 2:
-            flat = values.flatten(2)
-            values = torch.cat([flat.mean(dim=2), flat.amax(dim=2)], dim=1)
-        axes.append(values.numpy())
+    last = [(network, max(0, len(network.weights) - 2)) for network in networks]
+    axes = [values for network, layer in last for values in layer_values(network, images, [layer])]
     return np.concatenate(axes, axis=1).astype(np.float64)

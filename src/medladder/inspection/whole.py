@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Float32, Int, Num, Shaped, UInt8
 from scipy.stats import norm
 from skimage.measure import approximate_polygon, find_contours
@@ -20,7 +19,7 @@ from ..rungs.draws import Draw, evenly, may_learn
 from .growth import MEASURES, dead_units, reference_rows, weigh_slope
 from .importance import classes_favoured, importance_of
 from .layered import LayeredNetwork, networks_of
-from .maximisation import excite, most_exciting_images, patch_of, patch_slices
+from .maximisation import excite, highest_sums, most_exciting_images, patch_of, patch_slices
 from .probes import Probes, compare_as_extractor, probe_layers, why_no_probe
 from .regions import Regions, mean_gradients, regions_of
 from .speaking import speak
@@ -231,13 +230,7 @@ def _null(looked: _Looked, layer: int) -> _Null:
 
 
 def _highest(network: LayeredNetwork, seen: Float32[Tensor, "row ..."], layer: int) -> Float[np.ndarray, "image unit"]:
-    """Each unit's sum for each image; of a convolution the largest over positions."""
-    blocks = []
-    with torch.no_grad():
-        for block in torch.split(seen, 128):
-            sums = network.sums(block, layer)
-            blocks.append(sums.flatten(2).amax(dim=2) if sums.ndim > 2 else sums)
-    return torch.cat(blocks).numpy().astype(np.float64)
+    return highest_sums(network, layer, seen).numpy().astype(np.float64)
 
 
 def _is_noise(regions: Regions, null: Float[np.ndarray, " unit"], *, is_confined: bool) -> Bool[np.ndarray, " unit"]:

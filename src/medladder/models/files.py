@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -178,18 +179,16 @@ def _decoded(wanted: Sequence[_Wanted], model: Model, threads: int) -> Iterator[
 
 
 def read_prepared(path: Path, preparation: Preparation, shape: tuple[int, ...]) -> tuple[UInt[np.ndarray, "..."], bool]:
-    """One image file at working size as networks of this shape see it, and whether it is in a colour they do not know.
+    """One image at working size as networks of this shape see it, and whether it is in a colour they do not know.
+
+    An image of an npz is named as `predict` names it: `volumes.npz:train_images[3]`.
 
     Raises
     ------
     InputError
         There is no such file, or it is no image, or of another kind.
     """
-    if not path.is_file():
-        raise InputError(
-            found=f"{path} is {'a folder' if path.is_dir() else 'not there'}.", needed="One image file.", do="Name one."
-        )
-    decoded = _decode(_Wanted(str(path), path), preparation, shape)
+    decoded = _decode(_one(path), preparation, shape)
     if decoded.pixels is None:
         raise InputError(
             found=f"{path}: {decoded.reason}.",
@@ -197,6 +196,25 @@ def read_prepared(path: Path, preparation: Preparation, shape: tuple[int, ...]) 
             do="Open it in a viewer; export it again if it fails there too.",
         )
     return decoded.pixels, decoded.is_foreign
+
+
+def _one(path: Path) -> _Wanted:
+    inside = re.fullmatch(r"(.+\.npz):(\w+)\[(\d+)\]", str(path), re.IGNORECASE)
+    if path.is_file() and path.suffix.lower() != ".npz":
+        return _Wanted(str(path), path)
+    if inside is None or not Path(inside[1]).is_file():
+        is_archive = path.is_file()
+        what = "an npz of several images" if is_archive else "a folder" if path.is_dir() else "not there"
+        do = f"Name one of it, as {path}:test_images[0]." if is_archive else "Name one."
+        raise InputError(found=f"{path} is {what}.", needed="One image file, or one image of an npz.", do=do)
+    arrays = read_images(Path(inside[1]))
+    counts = {name: len(images) for name, images in arrays.items()}
+    if int(inside[3]) >= counts.get(inside[2], 0):
+        listed = ", ".join(f"{name} of {n:,} images" for name, n in counts.items())
+        raise InputError(
+            found=f"{path} is not there.", needed=f"{inside[1]} holds {listed}, counted from 0.", do="Name one of these."
+        )
+    return _Wanted(str(path), pixels=arrays[inside[2]][int(inside[3])])
 
 
 def _decode(one: _Wanted, preparation: Preparation, shape: tuple[int, ...]) -> _Decoded:

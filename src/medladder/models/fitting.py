@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped, UInt
+from jaxtyping import Bool, Float, Int, Shaped
 from sklearn.base import BaseEstimator
 
 from medladder import rungs
@@ -64,6 +64,7 @@ class FitTask:
     draw: Draw
     classes: tuple[str, ...]
     device: str
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +261,7 @@ def _fit(
     refuse_unmendable(findings, accept)
     rungs.check_images(spec, cohort.images.shape[1:])
     draw = rows_to_learn_from(cohort, seed, keep_test=keep_test)
-    trained, looked = _train(cohort, spec, draw, device, jobs, cache, progress)
+    trained, looked = _train(cohort, spec, draw, seed, device, jobs, cache, progress)
     fitted = _with_choices(trained, cohort, spec, draw)
     progress.say("Looking at the training images, and writing the model.")
     at_most = min(LIKENESS_IMAGES, max(64, LIKENESS_VALUES // math.prod(cohort.images.shape[1:])))
@@ -268,7 +269,7 @@ def _fit(
     likeness = learn_likeness(cohort.images[draw.rows[some]], draw.fold[some], seed=seed)
     record = _record(cohort, spec, fitted, evidence, findings, seed, keep_test=keep_test)
     backbone = Path(spec.files["backbone"]) if "backbone" in spec.files else None
-    return write_model(record, fitted.rung, likeness, _hashes(cohort, draw), out, backbone, looked)
+    return write_model(record, fitted.rung, likeness, cohort.hashes_of(draw.rows), out, backbone, looked)
 
 
 def rows_to_learn_from(cohort: Cohort, seed: int, *, keep_test: bool) -> Draw:
@@ -301,6 +302,7 @@ def _train(
     cohort: Cohort,
     spec: rungs.RungSpec,
     draw: Draw,
+    seed: int,
     device: str,
     jobs: int | None,
     cache: Path | None,
@@ -311,7 +313,7 @@ def _train(
     planned = planned_rung(spec, cohort.images.shape[1:], len(cohort.classes))
     with LocalEngine(jobs) as engine:
         view = views_of(cohort, [spec], engine, cache=cache, progress=progress)[spec.rung]
-        task = FitTask(spec, view, cohort.labels, cohort.patients, draw, cohort.classes, device)
+        task = FitTask(spec, view, cohort.labels, cohort.patients, draw, cohort.classes, device, seed)
         expected = seconds_a_fit(planned, n_patients, cohort.images.shape[1:])
         with progress.follow(f"Fitting {spec.rung}", expected) as advance, _ticking(advance, expected):
             [(_, result)] = list(engine.run(fit_one, [task], threads=engine.jobs))
@@ -356,7 +358,7 @@ def _look_into(task: FitTask, fitted: BaseEstimator, images: Shaped[np.ndarray, 
         name=task.spec.rung,
         classes=task.classes,
         measured=measured,
-        seed=task.draw.seed,
+        seed=task.seed,
     )
 
 
@@ -494,9 +496,3 @@ def _subgroups(cohort: Cohort, fitted: Fitted) -> list[dict[str, Any]]:
         classes=cohort.classes,
         weights=fitted.decision.weights,
     )
-
-
-def _hashes(cohort: Cohort, draw: Draw) -> UInt[np.ndarray, "image 16"]:
-    """Content hashes of what was trained on: they tell a known image again, and nothing else."""
-    contents = sorted(set(cohort.contents[draw.rows].tolist()))
-    return np.frombuffer(bytes.fromhex("".join(contents)), np.uint8).reshape(-1, 16)

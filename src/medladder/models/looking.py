@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt
 from sklearn.base import BaseEstimator
 
 from medladder import rungs
@@ -21,7 +21,7 @@ from medladder.inspection.neighbours import nearest_images
 from medladder.inspection.whole import look_into
 from medladder.planning import Wishes, plan_study
 from medladder.progress import QUIET, Progress
-from medladder.record.folder import StudyFolder
+from medladder.record.folder import KeptNetwork, StudyFolder
 from medladder.record.plan import FleetKey, Plan
 from medladder.rungs.draws import Draw, may_learn
 from medladder.splits import draw_seed, groups_of, parts_for_choosing
@@ -47,6 +47,8 @@ class Opened:
     margin: float
     decision: tuple[float, ...]
     """Weights of the decision: for the class of largest probability / weight."""
+    trained_on: UInt[np.ndarray, "content 16"] | None
+    """Content hashes of the images it learned from; None where its folder does not hold them."""
     model: Model | None = None
     plan: Plan | None = None
 
@@ -72,10 +74,11 @@ def read_inspection(path: Path, rung: str | None = None) -> dict[str, Any]:
         folder = StudyFolder(path)
         whole = folder.read_inspection()
         if whole is None or not whole["networks"]:
+            _kept_networks(folder)  # says so where there is nothing to look into
             raise StudyError(
                 found=f"{path} holds no inspection of a network.",
-                needed="A study with logistic, nn, dnn or cnn, whose networks were looked into when it ran.",
-                do="Give 'medladder study' the same command again with one of these rungs; what stands is kept.",
+                needed="A study that ran to its end, and not with --no-inspection.",
+                do="Give 'medladder study' the same command again, without it; what stands is kept.",
             )
         by_name = {one["rung"]: one for one in whole["networks"]}
         if rung is not None and rung not in by_name:
@@ -122,21 +125,12 @@ def open_network(path: Path, rung: str | None = None) -> Opened:
             int(record.training["seed"]),
             0.02,
             tuple(record.decision["weights"]),
+            model.trained_on,
             model=model,
         )
     folder = StudyFolder(path)
     plan, classes = folder.read_plan(), tuple(folder.read_cohort().classes)
-    kept = {
-        planned.rung: network
-        for planned in plan.rungs
-        if planned.members is not None and (network := folder.read_network(plan.first_fleet(planned.rung))) is not None
-    }
-    if not kept:
-        raise StudyError(
-            found=f"{path} kept no network.",
-            needed="A study with logistic, nn, dnn or cnn, run by this version.",
-            do="Run the study into a new --out.",
-        )
+    kept = _kept_networks(folder)
     if rung is not None and rung not in kept:
         raise unknown_name("network of this study", rung, list(kept))
     name = rung or _default(folder, list(kept))
@@ -160,6 +154,7 @@ def open_network(path: Path, rung: str | None = None) -> Opened:
         plan.seed,
         plan.margin,
         _decision(folder, plan, name),
+        kept[name].trained_on,
         plan=plan,
     )
 
@@ -209,7 +204,8 @@ def explain_file(
         The file is no image, or of another kind than those trained on.
     """
     pixels, is_foreign = read_prepared(file, opened.preparation, opened.shape)
-    networks, unlike = opened.networks, None
+    networks = opened.networks
+    unlike: bool | None = is_foreign or None  # of a study's networks nothing else is known
     if opened.model is not None:
         proba = opened.model.predict_proba(pixels[None])[0]
         unlike = bool(opened.model.is_unlike(pixels[None])[0]) or is_foreign
@@ -230,6 +226,26 @@ def explain_file(
         nearest=nearest,
         seed=opened.seed,
     )
+
+
+def _kept_networks(folder: StudyFolder) -> dict[str, KeptNetwork]:
+    """The networks of a study by rung; raises StudyError where there are none."""
+    plan = folder.read_plan()
+    networks = [one.rung for one in plan.rungs if one.members is not None and not one.has_covariates]
+    if not networks:
+        raise StudyError(
+            found=f"{folder.path} is a study of {', '.join(one.rung for one in plan.rungs)}.",
+            needed="A network on the image alone: logistic, nn, dnn or cnn.",
+            do="Give 'medladder study' the same command again with one of these more; what stands is kept.",
+        )
+    kept = {rung: folder.read_network(plan.first_fleet(rung)) for rung in networks}
+    if not any(kept.values()):
+        raise StudyError(
+            found=f"{folder.path} kept no network.",
+            needed="A study that fitted one at full size, run by this version.",
+            do="Give 'medladder study' the same command again if it was stopped; else run it into a new --out.",
+        )
+    return {rung: network for rung, network in kept.items() if network is not None}
 
 
 def _is_study(path: Path) -> bool:
@@ -314,10 +330,14 @@ def study_draw(plan: Plan, cohort: Cohort, rung: str) -> Draw:
 
 def _foreign_draw(opened: Opened, cohort: Cohort, labels: Int[np.ndarray, " image"]) -> Draw:
     """All rows but those it was trained on, in parts, of which each member is asked about another."""
-    rows = np.arange(len(labels))
-    if opened.model is not None:
-        known = {bytes(one).hex() for one in opened.model.trained_on}
-        rows = rows[[content not in known for content in cohort.contents.tolist()]]
+    if opened.trained_on is None:
+        raise StudyError(
+            found=f"{opened.path} does not say which images {opened.name} was trained on.",
+            needed="Their content hashes: the probes must meet no image that the network knows.",
+            do="Look with the study's own cohort, or run the study into a new --out.",
+        )
+    known = {bytes(one).hex() for one in opened.trained_on}
+    rows = np.flatnonzero([content not in known for content in cohort.contents.tolist()])
     if len(np.unique(labels[rows])) < len(opened.classes):
         raise CohortError(
             found="Without the images that the network was trained on a class is missing.",
@@ -340,12 +360,16 @@ def _nearest(
     progress: Progress,
 ) -> tuple[Near, ...] | None:
     assert opened.plan is not None
+    if cohort is not None and cohort.fingerprint != opened.plan.cohort["fingerprint"]:
+        raise StudyError(
+            found=f"{cohort.name} is not the cohort of the study, or it has changed.",
+            needed="With --image the cohort of the study itself: the nearest training images are looked for in it.",
+            do="Give it as it was, or drop --on.",
+        )
     try:
         known = images_of(StudyFolder(opened.path), opened.plan, cohort, cache, progress)
-    except StudyError:
-        if cohort is not None:
-            raise
-        progress.say("Where the study's images lie is not known here, so no training image is shown; give --on COHORT.")
+    except InputError as error:  # moved, changed, or read on another machine
+        progress.say(f"No training image is shown: {error.found} Give --on COHORT.")
         return None
     draw = study_draw(opened.plan, known, opened.name)
     rows = draw.rows[may_learn(draw.fold)]

@@ -8,7 +8,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import safetensors
 import safetensors.numpy
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt
 
 from ..errors import StudyError
 from .cohort import CohortRecord
@@ -44,11 +44,12 @@ class FleetPredictions:
 
 @dataclass(frozen=True, eq=False)
 class KeptNetwork:
-    """The numbers of one fitted rung, and of the rows it learned from the probabilities out of part."""
+    """The numbers of one fitted rung; of the rows it learned from the probabilities out of part and content hashes."""
 
     arrays: dict[str, np.ndarray]
     facts: dict[str, Any]
     out_of_part: Float[np.ndarray, "row class_"] | None
+    trained_on: UInt[np.ndarray, "content 16"] | None
 
 
 class StudyFolder:
@@ -158,7 +159,7 @@ class StudyFolder:
                 needed="The network as the study kept it.",
                 do="Delete the file; the study goes on without it.",
             ) from error
-        return KeptNetwork(arrays, facts, arrays.pop("out_of_part", None))
+        return KeptNetwork(arrays, facts, arrays.pop("out_of_part", None), arrays.pop("trained_on", None))
 
     def _rebuilt(self, name: str, rebuild: Callable[[dict[str, Any]], Rebuilt]) -> Rebuilt:
         data = self._read_json(name)
@@ -246,9 +247,8 @@ class StudyFolder:
 
     def write_network(self, key: FleetKey, kept: KeptNetwork) -> None:
         """Keep the fitted rung of a fleet; raises StudyError as `write_bytes` does."""
-        arrays = dict(kept.arrays)
-        if kept.out_of_part is not None:
-            arrays["out_of_part"] = kept.out_of_part
+        beside = {"out_of_part": kept.out_of_part, "trained_on": kept.trained_on}
+        arrays = {**kept.arrays, **{name: array for name, array in beside.items() if array is not None}}
         content = safetensors.numpy.save(
             {name: np.ascontiguousarray(array) for name, array in arrays.items()},
             metadata={"facts": json.dumps(kept.facts)},
@@ -258,6 +258,13 @@ class StudyFolder:
     def keep_trials(self, trials: Sequence[Trial]) -> None:
         """Rewrite the journal with these trials alone: drops a torn line and fleets that are not whole."""
         self.write_bytes("trials.jsonl", _lines(trials))
+
+    def keep_pictures(self, names: Collection[str], *, of: tuple[str, ...]) -> None:
+        """Delete the pictures whose names begin as in `of`, but for these: none of an earlier state stays behind."""
+        with self._writing():
+            for path in self.pictures.glob("*.png"):
+                if path.name.startswith(of) and path.name not in names:
+                    path.unlink()
 
     def log(self, line: str) -> None:
         """Add one line to log.txt; a full disk must not end a study over its log."""
