@@ -89,7 +89,7 @@ def _regions(layers: Sequence[Facts], slope: Facts) -> Sentence:
         else "No unit looks anywhere."
     )
     if slope["verdict"] == "too few networks":
-        text = f"{seen} Whether regions grow with depth is not claimed from {_networks(slope)}."
+        text = f"{seen}{_unclaimed('regions grow with depth', slope)}"
         return {"about": "regions", "text": text, "rule": _SLOPE_RULE}
     do_grow = slope["own"]["estimate"] > 0
     claim = {
@@ -112,7 +112,7 @@ def _features(layers: Sequence[Facts], edges: Facts, classes: Facts) -> Sentence
     seen = f"Medians from first to last layer: edge-likeness {_span(layers, 'edge_likeness')}, "
     seen += f"class selectivity {_span(layers, 'selectivity')}."
     if "too few networks" in (edges["verdict"], classes["verdict"]):
-        text = f"{seen} Whether edges turn into objects is not claimed from {_networks(edges)}."
+        text = f"{seen}{_unclaimed('edges turn into objects', edges)}"
         return {"about": "features", "text": text, "rule": rule}
     do_fade = edges["own"]["estimate"] < 0
     fading = {
@@ -129,6 +129,11 @@ def _features(layers: Sequence[Facts], edges: Facts, classes: Facts) -> Sentence
     elif holds or does_tell:
         claim = "“From edges to objects” holds in part"
     return {"about": "features", "text": f"{claim}: {fading}; {telling}. {seen}", "rule": rule}
+
+
+def _unclaimed(claim: str, slope: Facts) -> str:
+    """Nothing where no network was measured while it was trained, as on another cohort."""
+    return f" Whether {claim} is not claimed from {_networks(slope)}." if slope["networks"] else ""
 
 
 def _span(layers: Sequence[Facts], measure: str) -> str:

@@ -212,7 +212,9 @@ def _one(path: Path) -> _Wanted:
     if int(inside[3]) >= counts.get(inside[2], 0):
         listed = ", ".join(f"{name} of {n:,} images" for name, n in counts.items())
         raise InputError(
-            found=f"{path} is not there.", needed=f"{inside[1]} holds {listed}, counted from 0.", do="Name one of these."
+            found=f"{path} is not there.",
+            needed=f"{inside[1]} holds {listed}, counted from 0.",
+            do="Name one of these.",
         )
     return _Wanted(str(path), pixels=arrays[inside[2]][int(inside[3])])
 

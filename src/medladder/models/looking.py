@@ -81,15 +81,14 @@ def read_inspection(path: Path, rung: str | None = None) -> dict[str, Any]:
                 do="Give 'medladder study' the same command again, without it; what stands is kept.",
             )
         by_name = {one["rung"]: one for one in whole["networks"]}
-        if rung is not None and rung not in by_name:
-            raise unknown_name("network of this study", rung, list(by_name))
+        _require_known(rung, list(by_name), folder.read_plan())
         chosen = rung or _default(folder, list(by_name))
         others = {name: whole[name] for name in ("structure", "taper")}
         return {**by_name[chosen], "others": [name for name in by_name if name != chosen], **others}
     _refuse_rung(rung)
     found = read_model_inspection(path)
     if found is None:
-        read_model(path)  # says what is wrong with it, if that is why
+        _require_network(read_model(path))  # which says what is wrong with the folder, if that is why
         raise ModelError(
             found=f"{path} holds no {INSPECTION}.",
             needed="A model whose rung is logistic, nn, dnn or cnn, made by this version.",
@@ -114,7 +113,7 @@ def open_network(path: Path, rung: str | None = None) -> Opened:
         _refuse_rung(rung)
         model = read_model(path)
         record = model.record
-        networks_of(model.rung, record.shape)  # refuses what is no network
+        _require_network(model)
         return Opened(
             path,
             model.rung,
@@ -131,8 +130,7 @@ def open_network(path: Path, rung: str | None = None) -> Opened:
     folder = StudyFolder(path)
     plan, classes = folder.read_plan(), tuple(folder.read_cohort().classes)
     kept = _kept_networks(folder)
-    if rung is not None and rung not in kept:
-        raise unknown_name("network of this study", rung, list(kept))
+    _require_known(rung, list(kept), plan)
     name = rung or _default(folder, list(kept))
     spec, shape = rungs.parse_rung(name), tuple(plan.image["shape"])
     try:
@@ -263,6 +261,29 @@ def _is_study(path: Path) -> bool:
 def _refuse_rung(rung: str | None) -> None:
     if rung is not None:
         raise OptionError(found="--rung with a model.", needed="A model is of one rung.", do="Drop --rung.")
+
+
+def _require_known(rung: str | None, names: Sequence[str], plan: Plan) -> None:
+    """Refuse a rung whose layers cannot be looked into."""
+    if rung is None or rung in names:
+        return
+    if any(planned.rung == rung and planned.members is None for planned in plan.rungs):
+        raise _no_layers(f"{rung} has no layers.")
+    raise unknown_name("network of this study", rung, names)
+
+
+def _require_network(model: Model) -> None:
+    kinds = {known.name for known in rungs.LADDER if known.network is not None}
+    if model.record.rung["kind"] not in kinds:
+        raise _no_layers(f"A model of the rung {model.record.rung['rung']}.")
+
+
+def _no_layers(found: str) -> InputError:
+    return InputError(
+        found=found,
+        needed="logistic, nn, dnn or cnn: other rungs have no layers to look into.",
+        do="Choose one of these.",
+    )
 
 
 def _default(folder: StudyFolder, names: Sequence[str]) -> str:
