@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from PIL import Image
 import medladder as ml
 from medladder import inspecting, rungs
 from medladder.cohort import Cohort
-from medladder.errors import CohortError, ModelError, OptionError, StudyError
+from medladder.engine import WorkerDied
+from medladder.errors import CohortError, InputError, ModelError, OptionError, StudyError
+from medladder.fleets import fit_fleet
 from medladder.inspecting import CONSTANT_WIDTH, Look, Refit, measured_networks, shuffled
 from medladder.inspection.pairing import pair_out_of_part
 from medladder.inspection.whole import OUTLINED, TILES, to_tile
@@ -32,7 +35,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 NN, DNN, CNN = "nn:width=8,epochs=2", "dnn:widths=12-6,epochs=2", "cnn:width=8,members=2,epochs=2"
 RUNGS = ("prior", "logistic", "svm", NN, DNN, CNN)
-WHOLE: dict[str, Any] = {"rungs": RUNGS, "sizes": ("20", "all"), "repeats": 2, "jobs": 1}
+WHOLE: dict[str, Any] = {"rungs": RUNGS, "sizes": ("all",), "repeats": 2, "jobs": 1}
 QUICK: dict[str, Any] = {"rungs": ("prior", NN), "sizes": ("all",), "repeats": 2, "jobs": 1}
 
 
@@ -75,6 +78,17 @@ def save(file: Path, images: np.ndarray, labels: np.ndarray) -> Path:
     arrays = {f"{part}_images": images[rows] for part, rows in parts.items()}
     np.savez(file, **arrays, **{f"{part}_labels": labels[rows] for part, rows in parts.items()})
     return file
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_in_every_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures of a module leave the user's folders alone too; forests are small."""
+    with pytest.MonkeyPatch.context() as patched:
+        for kind in ("cache", "state"):
+            folder = str(tmp_path_factory.getbasetemp() / kind)
+            patched.setattr(f"platformdirs.user_{kind}_dir", lambda *_args, folder=folder, **_kwargs: folder)
+        patched.setattr("medladder.inspection.probes.TREES", 10)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -549,6 +563,18 @@ def test_what_goes_wrong_is_logged_and_tried_again(
     assert files_of(folder) == files_of(quick)
 
 
+def test_networks_that_failed_at_first_count_when_they_are_there(
+    tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medladder.planning.REPEATS_A_FLEET", 1)
+    with monkeypatch.context() as broken:
+        broken.setattr("medladder.study.fit_fleet", lambda task: WorkerDied() if task.key.first else fit_fleet(task))
+        folder = ml.run_study(cohort, tmp_path / "run", **QUICK)
+    assert network_of(found_in(folder), NN)["slopes"][0]["networks"] == 5
+    ml.run_study(cohort, folder.path, **QUICK)
+    assert network_of(found_in(folder), NN)["slopes"][0]["networks"] == 10
+
+
 def test_an_older_study_kept_no_network(tmp_path: Path, cohort: Cohort) -> None:
     """It goes on, its report stands, and asking for its layers says what to do that helps."""
     wishes = {**QUICK, "repeats": 1}
@@ -652,8 +678,9 @@ def test_a_network_is_chosen_by_the_verdict_or_by_name(whole: StudyFolder) -> No
     for ask in (read_inspection, open_network):
         with pytest.raises(OptionError, match=r"Did you mean 'logistic'"):
             ask(whole.path, "logistc")
-        with pytest.raises(OptionError, match="svm"):
+        with pytest.raises(InputError, match=r"svm has no layers.*logistic, nn, dnn or cnn"):
             ask(whole.path, "svm")
+        assert getattr(ask(whole.path, "cnn:epochs=2,members=2,width=8"), "name", CNN) == CNN, "settings in any order"
 
 
 # Models
@@ -746,8 +773,9 @@ def test_a_models_inspection_is_opened_as_written_or_not_at_all(model: Path, tmp
 def test_fit_of_what_is_no_network_looks_at_nothing(place: Path, cohort: Cohort) -> None:
     ml.fit_model(cohort, place / "trees-model", rung="forest:trees=5", jobs=1, cache=place / "cache")
     assert {path.name for path in (place / "trees-model").iterdir()} & {"inspection.json", "pictures"} == set()
-    with pytest.raises(ModelError, match=r"holds no inspection.json.*logistic, nn, dnn or cnn"):
-        read_inspection(place / "trees-model")
+    for ask in (read_inspection, open_network):
+        with pytest.raises(InputError, match=r"A model of the rung forest:trees=5.*logistic, nn, dnn or cnn"):
+            ask(place / "trees-model")
 
 
 def test_a_fit_whose_layers_cannot_be_looked_at_is_kept(
@@ -769,10 +797,10 @@ def test_what_is_no_folder_of_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "file").write_text("")
     for ask in (looking.read_inspection, looking.open_network):
-        with pytest.raises(ml.InputError, match=r"is not there.*Check the path"):
+        with pytest.raises(InputError, match=r"is not there.*Check the path"):
             ask(tmp_path / "nix")
         for name in ("thesis", "file"):
-            with pytest.raises(ml.InputError, match="is no folder of a study or a model"):
+            with pytest.raises(InputError, match="is no folder of a study or a model"):
                 ask(tmp_path / name)
 
 

@@ -142,13 +142,15 @@ def inspect_study(
     """
     plan = planned.plan
     kept = {name: network for name, network in _kept(folder, plan).items() if network is not None}
-    key: str | None = _key_of(plan, list(kept), pictures=pictures)
+    trials = folder.read_trials()
+    measured = {name: tuple(measured_networks(trials, name, plan.sizes[-1])) for name in kept}
+    key: str | None = _key_of(plan, {name: len(networks) for name, networks in measured.items()}, pictures=pictures)
     before = folder.read_inspection()
     if before is not None and before["key"] == key:
         return
     [draw] = planned.draws(FleetKey("", plan.sizes[-1], 0, 0, 1))
     tasks: list[Look | Refit] = [
-        *_looks(folder, planned, kept, draw),
+        *_looks(planned, kept, measured, draw),
         *_refits(planned, kept, draw, engine, device, cache, progress),
     ]
     if not tasks:
@@ -167,11 +169,11 @@ def inspect_study(
     _write(folder, planned, key, kept, draw, results, pictures=pictures)
 
 
-def _key_of(plan: Plan, kept: Sequence[str], *, pictures: bool) -> str:
-    """Changes with whatever an inspection of this plan rests on."""
+def _key_of(plan: Plan, measured: Mapping[str, int], *, pictures: bool) -> str:
+    """Changes with whatever an inspection of this plan rests on: `measured` counts networks of each kept rung."""
     rests_on = [
         INSPECTION_PROTOCOL,
-        kept,
+        measured,
         plan.sizes[-1],
         plan.repeats,
         [p.rung for p in plan.rungs],
@@ -190,8 +192,13 @@ def _kept(folder: StudyFolder, plan: Plan) -> dict[str, KeptNetwork | None]:
     }
 
 
-def _looks(folder: StudyFolder, planned: PlannedStudy, kept: Mapping[str, KeptNetwork], draw: Draw) -> Iterator[Look]:
-    plan, trials = planned.plan, folder.read_trials()
+def _looks(
+    planned: PlannedStudy,
+    kept: Mapping[str, KeptNetwork],
+    measured: Mapping[str, tuple[dict[str, Any], ...]],
+    draw: Draw,
+) -> Iterator[Look]:
+    plan = planned.plan
     for spec in planned.specs:
         if spec.rung in kept:
             yield Look(
@@ -202,7 +209,7 @@ def _looks(folder: StudyFolder, planned: PlannedStudy, kept: Mapping[str, KeptNe
                 planned.record.patients,
                 draw,
                 tuple(planned.cohort.classes),
-                tuple(measured_networks(trials, spec.rung, plan.sizes[-1])),
+                measured[spec.rung],
                 plan.margin,
                 plan.seed,
             )

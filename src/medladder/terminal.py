@@ -278,11 +278,26 @@ def brief(number: float) -> str:
     return f"{number:.0f} "
 
 
+_COLUMNS = {
+    "area": "share of the image that holds half of what a unit looks at",
+    "pieces": "its connected parts",
+    "overlap": "with other units' regions, 0 to 1",
+    "edges": "how like an edge, 0 to 1",
+    "selective": "how well a unit by itself tells a class from the others, 0 to 1",
+    "probe": "AUROC of a linear classifier on the layer's values, among patients held out",
+}
+
+
+def _print_columns(console: Console, *names: str) -> None:
+    said = "; ".join(f"{name}: {_COLUMNS[name]}" for name in names)
+    console.print(f"\n[dim]{said}.[/]")
+
+
 def print_inspection(found: dict[str, Any]) -> None:
     """The layers of one network in a table, and what they say."""
     console = Console(highlight=False)
     console.print(
-        f"[bold]{escape(found['rung'])}[/]: units of its first network; medians, and in brackets at random weights"
+        f"[bold]{escape(found['rung'])}[/]: medians over the units of its first network; in brackets at random weights"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("layer", header_style="dim", no_wrap=True)
@@ -306,15 +321,19 @@ def print_inspection(found: dict[str, Any]) -> None:
             probe,
         )
     console.print(table)
-    sentences = [*found["sentences"]]
-    for part in ("structure", "taper"):
-        sentences += (found.get(part) or {}).get("sentences", [])
-    for sentence in sentences:
-        console.print(f"\n{escape(sentence['text'])}", soft_wrap=True)
+    _print_columns(console, "area", "pieces", "edges", "selective", "probe")
+    for sentence in found["sentences"]:
+        console.print(f"\n{escape(sentence['text'])}")
     if found.get("probe_note"):
-        console.print(f"\n[dim]{escape(found['probe_note'])}[/]", soft_wrap=True)
+        console.print(f"\n[dim]{escape(found['probe_note'])}[/]")
+    of_all = [one for part in ("structure", "taper") for one in (found.get(part) or {}).get("sentences", [])]
+    if of_all:
+        console.print("\n[bold]The rungs of the study[/]")
+    for sentence in of_all:
+        console.print(escape(sentence["text"]))
     if found.get("others"):
-        console.print(f"\n[dim]Also looked into: {escape(', '.join(found['others']))} (--rung)[/]", soft_wrap=True)
+        others = " · ".join(found["others"])
+        console.print(f"\n[dim]Also looked into, one at a time by --rung: {escape(others)}[/]", soft_wrap=True)
 
 
 def print_units(layer: dict[str, Any]) -> None:
@@ -339,9 +358,12 @@ def print_units(layer: dict[str, Any]) -> None:
                 (features["selectivity"][unit], ".2f"),
             )
         ]
-        note = "dead" if regions["is_dead"][unit] else "region like noise" if regions["is_noise"][unit] else ""
+        note = "dead" if regions["is_dead"][unit] else "like noise" if regions["is_noise"][unit] else ""
         table.add_row(f"{unit}", *numbers, escape(features["favours"][unit]), f"[dim]{note}[/]")
     console.print(table)
+    _print_columns(console, "area", "pieces", "overlap", "edges", "selective")
+    if any(regions["is_noise"]):
+        console.print("[dim]like noise: a region no smaller than at random weights.[/]")
 
 
 def _beside(value: dict[str, float] | None, random: dict[str, float] | None, form: str) -> str:
@@ -354,14 +376,12 @@ def print_explanation(found: dict[str, Any], page: Path | None) -> None:
     """What the network says of one image, and whether the maps of it may be believed."""
     console = Console(highlight=False)
     shares = ", ".join(f"{escape(name)} {value:.1%}" for name, value in found["probabilities"].items())
-    console.print(f"[bold]{escape(found['decision'])}[/]  {shares}", soft_wrap=True)
+    console.print(f"[bold]{escape(found['decision'])}[/]  {shares}  [dim]by {escape(found['rung'])}[/]", soft_wrap=True)
     if found["unlike_training"]:
         console.print("This image is unlike the training images: the probability may mean nothing.")
     for one in found["attributions"]:
         trust = "" if one["is_trustworthy"] else "[bold]not trustworthy[/]: "
-        console.print(
-            f"\n{one['method']}, towards {escape(found['towards'])}: {trust}{escape(one['reason'])}", soft_wrap=True
-        )
+        console.print(f"\n{one['method']}, towards {escape(found['towards'])}: {trust}{escape(one['reason'])}")
     if found["nearest"]:
         console.print("\nNearest training images, by number in the cohort:")
         for near in found["nearest"]:

@@ -25,7 +25,8 @@ def inspect(
     ] = None,
     on: Annotated[str | None, typer.Option(metavar="COHORT", help="Look again with the images of this cohort.")] = None,
     image: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Explain one image: where its answer comes from.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Explain one image: a file, or of an npz as scans.npz:images[3]."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="With --image: a page with the pictures.")

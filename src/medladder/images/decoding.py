@@ -191,8 +191,8 @@ def _all_sides(size: tuple[int, ...] | None, *, axes: int) -> tuple[int, ...] | 
         return size * axes
     if size is not None and len(size) != axes:
         raise CohortError(
-            found=f"--image-size gives {len(size)} sides.",
+            found=f"{'Pictures' if axes == 2 else 'Volumes'} to be brought to {'x'.join(map(str, size))}.",
             needed="Pictures have 2 sides." if axes == 2 else "These volumes have 3 sides.",
-            do="Give one number for all sides, or one for each, as in 64 or 48x64.",
+            do="Bring images of the other kind; or give --image-size a number for each side, as 48x64, or one for all.",
         )
     return size

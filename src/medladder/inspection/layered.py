@@ -114,7 +114,7 @@ class LayeredNetwork:
     ) -> LayeredNetwork:
         """The same network with weights drawn as before training, in the layers from `above` (counted from 0) on.
 
-        `seen` are images to centre a dense first layer on, as training does; without them it is not centred.
+        `seen` are images to centre a dense first layer on and to scale it by, as training does; without them it is not.
         """
         drawn = []
         for place, (weight, bias) in enumerate(self.weights):
@@ -128,7 +128,10 @@ class LayeredNetwork:
             new = torch.from_numpy(normal)
             shift = torch.zeros_like(bias)
             if place == 0 and self.convolutions is None and seen is not None:
-                shift = -(seen.mean(dim=0) @ new)
+                centre = seen.mean(dim=0)
+                spread = float((seen - centre).square().mean().sqrt())
+                new = new / (spread or 1.0)  # of one image nothing is left
+                shift = -(centre @ new)
             drawn.append((new, shift))
         return replace(self, weights=tuple(drawn))
 
@@ -153,12 +156,11 @@ def networks_of(rung: Any, image_shape: Sequence[int]) -> tuple[LayeredNetwork, 
     Raises
     ------
     InputError
-        The rung is no network, or one that sees more than the image.
+        The rung is no network, or one on other values than such an image has.
     """
     shape = tuple(image_shape)
     if isinstance(rung, LogisticClassifier):
-        if rung.coef_.shape[1] != math.prod(shape):
-            raise _no_network("A logistic regression on more than the image's pixels.")
+        _require_values(rung.coef_.shape[1], shape)
         weight = (
             torch.from_numpy(rung.coef_.T.astype(np.float32)),
             torch.from_numpy(rung.intercept_.astype(np.float32)),
@@ -166,6 +168,7 @@ def networks_of(rung: Any, image_shape: Sequence[int]) -> tuple[LayeredNetwork, 
         return (LayeredNetwork(shape, "sigmoid", False, (weight,)),)
     if not isinstance(rung, NetworkClassifier):
         raise _no_network(f"A {type(rung).__name__}.")
+    _require_values(rung.n_features_in_, shape)
     ensemble = rung.ensemble_
     pairs = [
         tuple(
@@ -180,6 +183,15 @@ def networks_of(rung: Any, image_shape: Sequence[int]) -> tuple[LayeredNetwork, 
         LayeredNetwork(shape, "relu", ensemble.is_standardised, one, ensemble.layers, ensemble.centre, ensemble.scale)
         for one in pairs
     )
+
+
+def _require_values(n_values: int, image_shape: tuple[int, ...]) -> None:
+    if n_values != math.prod(image_shape):
+        raise InputError(
+            found=f"A network on {n_values:,} values.",
+            needed=f"One on an image's {math.prod(image_shape):,}: what lies beside the pixels has no place in it.",
+            do="Give the shape of the images that it learned from, or a rung that saw no covariates.",
+        )
 
 
 def _no_network(found: str) -> InputError:

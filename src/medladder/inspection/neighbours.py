@@ -23,9 +23,10 @@ def nearest_images(
 ) -> tuple[Int[np.ndarray, " near"], Float[np.ndarray, " near"]]:
     """The rows whose images lie nearest, nearest first, and how far.
 
-    The space has an axis for each unit of each member, scaled to deviation 1 over the rows; distance is the root of the
-    mean square over axes that move at all, so that 1 is a typical step between two images. Of a convolution's unit the
-    mean and the largest value count. Networks of one layer have no hidden one: their sums are the space.
+    The space has an axis for each unit of each member, scaled to deviation 1 over the rows; distance is the root of
+    half the mean square over axes that move at all, so that 1 is a typical step between two of the rows' images (the
+    root mean square over all pairs). Of a convolution's unit the mean and the largest value count. Networks of one
+    layer have no hidden one: their sums are the space.
     """
     here = _place(networks, image[None])
     there = np.concatenate(
@@ -37,7 +38,7 @@ def nearest_images(
     spread = there.std(axis=0)
     moving = spread > 1e-9
     away = (there[:, moving] - here[:, moving]) / spread[moving]
-    distance = np.sqrt((away**2).mean(axis=1)) if moving.any() else np.zeros(len(rows))
+    distance = np.sqrt((away**2).mean(axis=1) / 2) if moving.any() else np.zeros(len(rows))
     order = np.argsort(distance, kind="stable")[:n]
     return rows[order], distance[order]
 

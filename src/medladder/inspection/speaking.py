@@ -11,7 +11,7 @@ Facts = Mapping[str, Any]
 Sentence = dict[str, str]
 
 _SLOPE_RULE = (
-    "slope of the layers' medians less that of each network's own random start; "
+    "slope of the layers' medians, and by learning what it is less that of each network's own random start; "
     f"Student's 95 % interval over networks, {NETWORKS} or more, on one side of 0"
 )
 
@@ -33,9 +33,7 @@ def speak(found: Facts, margin: float) -> list[Sentence]:
 def speak_structure(rungs: Sequence[Facts], margin: float) -> list[Sentence]:
     """Which rungs lose what when every image's pixels are shuffled alike."""
     loses = [one for one in rungs if one["change"]["high"] < 0]
-    same = [
-        one["rung"] for one in rungs if one["change"]["high"] >= 0 and _standing(one["change"], margin) == "as well"
-    ]
+    same = [one["rung"] for one in rungs if one["change"]["high"] >= 0 and one["change"]["low"] > -margin]
     said = []
     if loses:
         listed = _listed([f"{one['rung']} ({one['change']['estimate']:+.3f})" for one in loses])
@@ -46,9 +44,12 @@ def speak_structure(rungs: Sequence[Facts], margin: float) -> list[Sentence]:
     if same:
         lose = "loses" if len(same) == 1 else "lose"
         said.append(f"{_listed(same)} {lose} nothing that matters when the pixels change places.")
+    unsettled = [one["rung"] for one in rungs if one not in loses and one["rung"] not in same]
+    if said and unsettled:
+        said.append(f"For {_listed(unsettled)} it is not settled.")
     if not said:
         said.append("Whether any rung uses what lies beside what is not settled by so few patients.")
-    rule = f"paired 95 % interval of the out-of-part AUROC below 0, or within ±{margin:g}; one fit of each"
+    rule = f"paired 95 % interval of the out-of-part AUROC below 0, or above −{margin:g}; one fit of each"
     return [{"about": "structure", "text": " ".join(said), "rule": rule}]
 
 
@@ -79,28 +80,28 @@ def _lone(layer: Facts) -> Sentence:
 
 def _regions(layers: Sequence[Facts], slope: Facts) -> Sentence:
     sizes = [
-        f"{_percent(layer['regions']['area']['median'])} in {layer['name']}"
+        (_percent(layer["regions"]["area"]["median"]), "the output" if layer["name"] == "output" else layer["name"])
         for layer in layers
         if layer["regions"]["area"] is not None
     ]
-    seen = (
-        f"Half of what a typical unit looks at lies on {_listed(sizes)} of the image."
-        if sizes
-        else "No unit looks anywhere."
-    )
+    seen = "No unit looks anywhere."
+    if sizes:
+        (size, first), *others = sizes
+        listed = _listed([f"{size} of the image in {first}", *(f"{size} in {name}" for size, name in others)])
+        seen = f"Half of what a typical unit looks at lies on {listed}."
     if slope["verdict"] == "too few networks":
         text = f"{seen}{_unclaimed('regions grow with depth', slope)}"
         return {"about": "regions", "text": text, "rule": _SLOPE_RULE}
-    do_grow = slope["own"]["estimate"] > 0
+    do_grow = slope["own"]["low"] > 0
+    grow = "grow" if do_grow else "do not grow" if slope["own"]["high"] < 0 else "are not shown to grow"
     claim = {
         "rises": "Regions grow with depth here, as textbooks draw it, and learning makes them"
         if do_grow
-        else "Regions do not grow with depth here, though learning draws them that way",
+        else f"Regions {grow} with depth here, though learning draws them that way",
         "falls": "Regions grow with depth here by the architecture alone; learning makes the later ones smaller"
         if do_grow
-        else "Regions do not grow with depth here, against the textbook picture; learning makes later ones smaller",
-        "not shown": f"Regions {'grow' if do_grow else 'do not grow'} with depth here; that learning has a part in it "
-        "is not shown",
+        else f"Regions {grow} with depth here, against the textbook picture; learning makes the later ones smaller",
+        "not shown": f"Regions {grow} with depth here; that learning has a part in it is not shown",
     }[slope["verdict"]]
     low, middle, high = (100 * slope["learned"][part] for part in ("low", "estimate", "high"))
     beside = f"{middle:+.1f} ({low:+.1f} to {high:+.1f}) % of the image a layer beside random starts"
@@ -112,18 +113,20 @@ def _features(layers: Sequence[Facts], edges: Facts, classes: Facts) -> Sentence
     seen = f"Medians from first to last layer: edge-likeness {_span(layers, 'edge_likeness')}, "
     seen += f"class selectivity {_span(layers, 'selectivity')}."
     if "too few networks" in (edges["verdict"], classes["verdict"]):
-        text = f"{seen}{_unclaimed('edges turn into objects', edges)}"
+        fewer = min(edges, classes, key=lambda slope: slope["networks"])
+        text = f"{seen}{_unclaimed('edges turn into objects', fewer)}"
         return {"about": "features", "text": text, "rule": rule}
-    do_fade = edges["own"]["estimate"] < 0
+    do_fade = edges["own"]["high"] < 0
+    who = "later units are" if edges["own"]["low"] > 0 else "early units are not shown to be"
     fading = {
         (True, "falls"): "edges fade with depth, and learning makes them",
         (True, "not shown"): "edges fade with depth, but that learning has a part in it is not shown",
         (True, "rises"): "edges fade with depth, but by the architecture alone, for at random weights they fade more",
-    }.get((do_fade, edges["verdict"]), "early units are not the more edge-like ones")
-    does_tell = classes["own"]["estimate"] > 0 and classes["verdict"] == "rises"
-    telling = "later units tell the classes apart better" if does_tell else "later units are not shown to tell more"
+    }.get((do_fade, edges["verdict"]), f"{who} the more edge-like ones")
+    does_tell = classes["own"]["low"] > 0 and classes["verdict"] == "rises"
+    telling = f"later units {'tell' if does_tell else 'are not shown to tell'} the classes apart better"
     holds = do_fade and edges["verdict"] == "falls"
-    claim = "“From edges to objects” does not hold here"
+    claim = "“From edges to objects” is not shown to hold here"
     if holds and does_tell:
         claim = "“From edges to objects” holds here"
     elif holds or does_tell:
@@ -144,10 +147,12 @@ def _span(layers: Sequence[Facts], measure: str) -> str:
 def _probe(found: Facts, margin: float) -> Sentence:
     start = found["separable"]["from"]
     pixels, output = found["input"]["auroc"]["estimate"], found["layers"][-1]["probe"]["auroc"]["estimate"]
-    if start == "input":
-        claim = f"The pixels are already as linearly separable as the output, within {margin:g}"
-    elif start is None or start == "output":
-        claim = f"No layer before the output is shown to be as linearly separable as it is, within {margin:g}"
+    if start is None:
+        claim = "The output is not shown to tell the classes apart, so no layer is compared with it"
+    elif start == "input":
+        claim = f"On the pixels the classes are already as linearly separable as at the output, within {margin:g}"
+    elif start == "output":
+        claim = f"In no layer before the output are the classes shown to be as linearly separable, within {margin:g}"
     else:
         claim = f"From {start} on the classes are as linearly separable as at the output, within {margin:g}"
     rule = (
@@ -160,10 +165,10 @@ def _probe(found: Facts, margin: float) -> Sentence:
 
 def _extractor(found: Facts, margin: float) -> Sentence:
     words = {
-        "better": "better",
-        "worse": "worse",
-        "as well": f"as well within {margin:g}",
-        "not settled": "not shown to differ",
+        "better": "does better",
+        "worse": "does worse",
+        "as well": f"does as well, within {margin:g}",
+        "not settled": "is not shown to differ",
     }
     said = [
         f"{other['classifier']} {words[_standing(other['against_end_to_end'], margin)]} "

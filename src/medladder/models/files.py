@@ -205,7 +205,7 @@ def _one(path: Path) -> _Wanted:
     if inside is None or not Path(inside[1]).is_file():
         is_archive = path.is_file()
         what = "an npz of several images" if is_archive else "a folder" if path.is_dir() else "not there"
-        do = f"Name one of it, as {path}:test_images[0]." if is_archive else "Name one."
+        do = f"Name one of it, as {path}:{next(iter(read_images(path)))}[0]." if is_archive else "Name one."
         raise InputError(found=f"{path} is {what}.", needed="One image file, or one image of an npz.", do=do)
     arrays = read_images(Path(inside[1]))
     counts = {name: len(images) for name, images in arrays.items()}

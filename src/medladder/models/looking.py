@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int, UInt
@@ -15,10 +16,6 @@ from medladder import rungs
 from medladder.cohort import Cohort
 from medladder.errors import CohortError, InputError, ModelError, OptionError, StudyError, unknown_name
 from medladder.images.prepare import Preparation
-from medladder.inspection.explaining import Explanation, Near, as_picture, explain
-from medladder.inspection.layered import LayeredNetwork, networks_of
-from medladder.inspection.neighbours import nearest_images
-from medladder.inspection.whole import look_into
 from medladder.planning import Wishes, plan_study
 from medladder.progress import QUIET, Progress
 from medladder.record.folder import KeptNetwork, StudyFolder
@@ -31,6 +28,10 @@ from .files import read_prepared
 from .fitting import images_of, rows_to_learn_from
 from .folder import INSPECTION, RECORD, is_model, read_model, read_model_inspection
 from .model import Model
+
+if TYPE_CHECKING:  # what imports torch is imported where it is used: reading what stands written does without
+    from medladder.inspection.explaining import Explanation, Near
+    from medladder.inspection.layered import LayeredNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,8 @@ class Opened:
     @property
     def networks(self) -> tuple[LayeredNetwork, ...]:
         """Its members."""
+        from medladder.inspection.layered import networks_of
+
         return networks_of(self.rung, self.shape)
 
 
@@ -78,11 +81,10 @@ def read_inspection(path: Path, rung: str | None = None) -> dict[str, Any]:
             raise StudyError(
                 found=f"{path} holds no inspection of a network.",
                 needed="A study that ran to its end, and not with --no-inspection.",
-                do="Give 'medladder study' the same command again, without it; what stands is kept.",
+                do="Give 'medladder study' the same command again, without --no-inspection; what stands is kept.",
             )
         by_name = {one["rung"]: one for one in whole["networks"]}
-        _require_known(rung, list(by_name), folder.read_plan())
-        chosen = rung or _default(folder, list(by_name))
+        chosen = _chosen(rung, list(by_name), folder)
         others = {name: whole[name] for name in ("structure", "taper")}
         return {**by_name[chosen], "others": [name for name in by_name if name != chosen], **others}
     _refuse_rung(rung)
@@ -130,8 +132,7 @@ def open_network(path: Path, rung: str | None = None) -> Opened:
     folder = StudyFolder(path)
     plan, classes = folder.read_plan(), tuple(folder.read_cohort().classes)
     kept = _kept_networks(folder)
-    _require_known(rung, list(kept), plan)
-    name = rung or _default(folder, list(kept))
+    name = _chosen(rung, list(kept), folder)
     spec, shape = rungs.parse_rung(name), tuple(plan.image["shape"])
     try:
         fitted = thaw(spec, shape, len(classes), Frozen(kept[name].arrays, kept[name].facts, None))
@@ -168,6 +169,8 @@ def inspect_on(opened: Opened, cohort: Cohort) -> dict[str, Any]:
     CohortError
         Images of another size or kind, or classes of other names.
     """
+    from medladder.inspection.whole import look_into
+
     if cohort.images.shape[1:] != opened.shape:
         raise CohortError(
             found=f"Images of {_written(cohort.images.shape[1:])}.",
@@ -201,6 +204,8 @@ def explain_file(
     InputError
         The file is no image, or of another kind than those trained on.
     """
+    from medladder.inspection.explaining import explain
+
     pixels, is_foreign = read_prepared(file, opened.preparation, opened.shape)
     networks = opened.networks
     unlike: bool | None = is_foreign or None  # of a study's networks nothing else is known
@@ -263,13 +268,18 @@ def _refuse_rung(rung: str | None) -> None:
         raise OptionError(found="--rung with a model.", needed="A model is of one rung.", do="Drop --rung.")
 
 
-def _require_known(rung: str | None, names: Sequence[str], plan: Plan) -> None:
-    """Refuse a rung whose layers cannot be looked into."""
-    if rung is None or rung in names:
-        return
-    if any(planned.rung == rung and planned.members is None for planned in plan.rungs):
-        raise _no_layers(f"{rung} has no layers.")
-    raise unknown_name("network of this study", rung, names)
+def _chosen(rung: str | None, names: Sequence[str], folder: StudyFolder) -> str:
+    """The one asked for, its settings in any order; refuses a rung whose layers cannot be looked into."""
+    if rung is None:
+        return _default(folder, names)
+    name = rung
+    with suppress(OptionError):  # a typo is told beside the study's own networks
+        name = rungs.parse_rung(rung).rung
+    if name in names:
+        return name
+    if any(planned.rung == name and planned.members is None for planned in folder.read_plan().rungs):
+        raise _no_layers(f"{name} has no layers.")
+    raise unknown_name("network of this study", name, names)
 
 
 def _require_network(model: Model) -> None:
@@ -360,10 +370,13 @@ def _foreign_draw(opened: Opened, cohort: Cohort, labels: Int[np.ndarray, " imag
     known = {bytes(one).hex() for one in opened.trained_on}
     rows = np.flatnonzero([content not in known for content in cohort.contents.tolist()])
     if len(np.unique(labels[rows])) < len(opened.classes):
+        is_joined = opened.plan is not None and opened.plan.tested_on is not None
         raise CohortError(
             found="Without the images that the network was trained on a class is missing.",
             needed="Images of every class that it has not seen.",
-            do="Bring another cohort, or the very one it was trained on.",
+            do="Bring another cohort; what was found on its own stands in the study: leave --on out."
+            if is_joined
+            else "Bring another cohort, or the very one it was trained on.",
         )
     groups = groups_of(cohort.patients, cohort.contents)
     fold, is_thin = parts_for_choosing(
@@ -380,6 +393,9 @@ def _nearest(
     cache: Path | None,
     progress: Progress,
 ) -> tuple[Near, ...] | None:
+    from medladder.inspection.explaining import Near, as_picture
+    from medladder.inspection.neighbours import nearest_images
+
     assert opened.plan is not None
     if cohort is not None and cohort.fingerprint != opened.plan.cohort["fingerprint"]:
         raise StudyError(

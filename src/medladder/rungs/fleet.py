@@ -30,7 +30,7 @@ from medladder.rungs.dense import (
     write_gradients,
 )
 from medladder.rungs.draws import Sample, may_learn
-from medladder.rungs.pixels import ROWS_AT_ONCE, Inputs, Pixels, inputs_of, unrolled
+from medladder.rungs.pixels import ROWS_AT_ONCE, Inputs, Pixels, SpanInputs, inputs_of, unrolled
 from medladder.rungs.recipe import ActivationName, Recipe
 from medladder.rungs.training import (
     DROPOUT,
@@ -298,7 +298,7 @@ def _ensemble(
         is_standardised,
         tuple(_network(inputs, one.parameters, nodes) for one in trained),
         tuple(one.epochs for one in trained),
-        basis="span" if inputs.n_inputs != len(inputs.centre) else "pixels",
+        basis="span" if isinstance(inputs, SpanInputs) else "pixels",
     )
 
 
