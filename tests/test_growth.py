@@ -428,7 +428,7 @@ def test_favoured_classes_by_hand() -> None:
         ]
     ).T
     assert classes_favoured(values.astype(float), labels, 3).tolist() == [0, 2, 0, 1, 1]
-    # Ranks 9, 7, 6, 3 are less on average than 8 and 5, but win 14 of 20 pairs, and these 9 of 14.
+    # Ranks 9, 7, 6, 3 are less on average than 8 and 5, but win 15 of 20 pairs, and these 10 of 14.
     ranks, sizes = np.array([[8.0, 5, 9, 7, 6, 3, 4, 2, 1]]).T, np.array([0, 0, 1, 1, 1, 1, 2, 2, 2])
     assert classes_favoured(ranks, sizes, 3).tolist() == [1]
     # A class without images, here 0, is favoured by no one; what all share goes to the first that has some.

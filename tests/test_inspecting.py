@@ -36,7 +36,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 NN, DNN, CNN = "nn:width=8,epochs=2", "dnn:widths=12-6,epochs=2", "cnn:width=8,members=2,epochs=2"
 RUNGS = ("prior", "logistic", "svm", NN, DNN, CNN)
 WHOLE: dict[str, Any] = {"rungs": RUNGS, "sizes": ("all",), "repeats": 2, "jobs": 1}
-QUICK: dict[str, Any] = {"rungs": ("prior", NN), "sizes": ("all",), "repeats": 2, "jobs": 1}
+QUICK: dict[str, Any] = {"rungs": ("prior", NN), "sizes": ("all",), "repeats": 1, "jobs": 1}
 
 
 def photograph(
@@ -462,7 +462,7 @@ def test_the_same_command_again_computes_nothing(cohort: Cohort, whole: StudyFol
 
 
 def test_more_repeats_rungs_or_a_larger_size_are_looked_at_again(place: Path, cohort: Cohort, done: list[str]) -> None:
-    wishes = {**QUICK, "sizes": ("24",), "repeats": 1}
+    wishes = {**QUICK, "sizes": ("24",)}
     folder = ml.run_study(cohort, place / "growing", **wishes)
     assert sorted(done) == [f"{NN} layers", f"{NN} shuffled"]
     assert network_of(found_in(folder), NN)["slopes"][0]["networks"] == 5
@@ -569,16 +569,15 @@ def test_networks_that_failed_at_first_count_when_they_are_there(
     monkeypatch.setattr("medladder.planning.REPEATS_A_FLEET", 1)
     with monkeypatch.context() as broken:
         broken.setattr("medladder.study.fit_fleet", lambda task: WorkerDied() if task.key.first else fit_fleet(task))
-        folder = ml.run_study(cohort, tmp_path / "run", **QUICK)
+        folder = ml.run_study(cohort, tmp_path / "run", **QUICK | {"repeats": 2})
     assert network_of(found_in(folder), NN)["slopes"][0]["networks"] == 5
-    ml.run_study(cohort, folder.path, **QUICK)
+    ml.run_study(cohort, folder.path, **QUICK | {"repeats": 2})
     assert network_of(found_in(folder), NN)["slopes"][0]["networks"] == 10
 
 
 def test_an_older_study_kept_no_network(tmp_path: Path, cohort: Cohort) -> None:
     """It goes on, its report stands, and asking for its layers says what to do that helps."""
-    wishes = {**QUICK, "repeats": 1}
-    folder = ml.run_study(cohort, tmp_path / "run", **wishes)
+    folder = ml.run_study(cohort, tmp_path / "run", **QUICK)
     for path in [folder.path / "inspection.json", *(folder.path / "networks").iterdir()]:
         path.unlink()
     journal = (folder.path / "trials.jsonl").read_text("utf-8").splitlines()
@@ -589,7 +588,7 @@ def test_an_older_study_kept_no_network(tmp_path: Path, cohort: Cohort) -> None:
     for ask in (lambda: read_inspection(folder.path), lambda: open_network(folder.path)):
         with pytest.raises(StudyError, match=r"kept no network.*run it into a new --out"):
             ask()
-    ml.run_study(cohort, folder.path, **wishes)
+    ml.run_study(cohort, folder.path, **QUICK)
     found = found_in(folder)
     assert found["networks"] == []
     assert [one["rung"] for one in found["structure"]["rungs"]] == [NN], "fitted again as it is"
