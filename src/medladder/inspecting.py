@@ -117,7 +117,7 @@ def shuffled(images: Shaped[np.ndarray, "image ..."], seed: int) -> Shaped[np.nd
     Example
     -------
     >>> shuffled(np.array([[[1, 2], [3, 4]]]), seed=0).tolist()
-    [[[3, 1], [2, 4]]]
+    [[[2, 1], [3, 4]]]
     """
     shape = images.shape
     n_channels = shape[-1] if images.ndim > 3 else 1
