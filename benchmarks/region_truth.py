@@ -1,6 +1,7 @@
 """Do regions find the truth? Nodules confined to one quadrant: the share of the output's region that lies there.
 
-Trained networks beside the same networks at random weights; the quadrant is a quarter, so the ratio's ceiling is 4.
+Trained networks beside the same networks at random weights, in the span of the images where they were trained in
+it; the quadrant is a quarter, so the ratio's ceiling is 4.
 How regions are smoothed was chosen on seed 1; the seeds here are others.
 
     python benchmarks/region_truth.py [--patients 1400] [--seeds 11,12,13,14,15] [--rungs dnn,cnn]
@@ -18,8 +19,10 @@ from medladder import rungs
 from medladder.inspection.attribution import attribute
 from medladder.inspection.growth import reference_rows
 from medladder.inspection.layered import networks_of
-from medladder.inspection.regions import mean_gradients, regions_of
+from medladder.inspection.regions import as_trained, mean_gradients, regions_of
 from medladder.phantoms.drawn import draw
+from medladder.rungs.draws import draw_by_row
+from medladder.rungs.networks import DenseClassifier
 
 RANDOM_DRAWS = 10
 EXPLAINED = 20
@@ -50,8 +53,9 @@ def one(name: str, n_patients: int, seed: int) -> float:
     cohort = draw("nodule", n_patients=n_patients, seed=seed, quadrant=0)
     parts = np.array(cohort.parts)
     train, test = np.flatnonzero(parts == "train"), np.flatnonzero(parts == "test")
-    rung = rungs.build(rungs.parse_rung(name), "cpu").set_params(random_state=seed)
-    rung.fit(cohort.images[train], cohort.labels[train])
+    rung, rows = rungs.build(rungs.parse_rung(name), "cpu"), draw_by_row(cohort.labels[train], seed)
+    rung.fit(cohort.images[train], cohort.labels[train], draw=rows)
+    project = rung.projection(cohort.images[train], rows) if isinstance(rung, DenseClassifier) else None
     auroc = roc_auc_score(cohort.labels[test], rung.predict_proba(cohort.images[test])[:, 1])
     side = cohort.images.shape[1]
     quadrant = np.zeros((side, side), dtype=bool)
@@ -65,7 +69,7 @@ def one(name: str, n_patients: int, seed: int) -> float:
             place = len(network.units) + layer
             trained.append(share_in(network, seen, place, quadrant))
             random += [
-                share_in(network.randomised(100 * member + number, seen), seen, place, quadrant)
+                share_in(network.randomised(100 * member + number, seen), seen, place, quadrant, project)
                 for number in range(RANDOM_DRAWS)
             ]
     inside, inside_random = overlap(cohort, networks, test, seed)
@@ -79,8 +83,8 @@ def one(name: str, n_patients: int, seed: int) -> float:
     return float(ratio)
 
 
-def share_in(network, seen, layer, quadrant) -> float:
-    regions = regions_of(mean_gradients(network, seen, layer))
+def share_in(network, seen, layer, quadrant, project=None) -> float:
+    regions = regions_of(as_trained(mean_gradients(network, seen, layer), project))
     sees = regions.mass.sum(axis=(1, 2)) > 0
     return float(regions.mass[sees][:, quadrant].sum(axis=1).mean())
 

@@ -356,6 +356,19 @@ def test_weights_mapped_back_to_pixels_answer_alike():
         torch.testing.assert_close(plain.take(np.arange(24), move) @ back, there, rtol=1e-3, atol=1e-2)
 
 
+def test_what_is_projected_is_what_the_images_can_tell_apart():
+    images, _, draw = wide()
+    span = inputs_of(see(images, draw, is_standardised=True, shift=0.05), draw, "span")
+    plain = inputs_of(see(images, draw, is_standardised=True, shift=0.05), draw, "pixels")
+    rows = np.concatenate([plain.take(np.arange(24), move).numpy() for move in range(span.n_moves)]).astype(np.float64)
+    weights = np.random.default_rng(0).normal(size=(24 * 24, 5)).astype(np.float32)
+    on_span = np.linalg.lstsq(rows.T, weights, rcond=1e-6)[0]  # by least squares, independently
+    assert span.project(weights) == pytest.approx(rows.T @ on_span, abs=2e-3)
+    assert span.project(span.project(weights)) == pytest.approx(span.project(weights), abs=2e-3)
+    inside = span.to_pixels(np.random.default_rng(1).normal(size=(span.n_inputs, 5)).astype(np.float32))
+    assert span.project(inside) == pytest.approx(inside, abs=1e-3 * float(np.abs(inside).max()))
+
+
 def test_the_span_is_chosen_where_it_is_smaller():
     images, codes, draw = wide()
     assert train_fleet(images, [sample(codes, draw)], RECIPE)[0].basis == "span"

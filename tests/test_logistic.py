@@ -78,6 +78,24 @@ def test_coefficients_are_in_units_of_0_to_1_a_pixel() -> None:
     assert same.coef_ == pytest.approx(rung.coef_, abs=1e-3)
 
 
+def test_what_it_learns_from_few_images_is_a_mixture_of_them() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (30, 12, 12), dtype=np.uint8)
+    labels, draw = np.arange(30) % 2, a_draw(np.arange(30) % 3)
+    rung = LogisticClassifier().fit(images, labels, draw=draw)
+    project = rung.projection(images, draw)
+    assert project is not None
+    coef = rung.coef_.T.astype(np.float32)
+    assert project(coef) == pytest.approx(coef, abs=1e-4 * float(np.abs(coef).max()))
+    noise = np.random.default_rng(1).normal(size=(144, 4)).astype(np.float32)
+    rows = z_scores(images.reshape(30, -1) / 255.0, images.reshape(30, -1) / 255.0).T
+    spread = (images.reshape(30, -1) / 255.0).std(axis=0)[:, None]
+    on_rows = rows @ np.linalg.lstsq(rows, noise * spread, rcond=1e-6)[0]  # by least squares, independently
+    assert project(noise) == pytest.approx(on_rows / spread, abs=1e-3)
+    many = np.random.default_rng(0).integers(0, 256, (60, 3, 3), dtype=np.uint8)
+    several = a_draw(np.arange(60) % 3)
+    assert clone(rung).fit(many, np.arange(60) % 2, draw=several).projection(many, several) is None
+
+
 def test_a_pixel_that_never_changes_weighs_nothing() -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype=np.uint8)
     images[:, 0, 0] = 77

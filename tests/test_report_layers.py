@@ -70,6 +70,7 @@ def draw_layer(
             "like_noise": 0 if shown else units, "by_unit": {},
             "shown": [
                 {"unit": unit, "area": area, "pieces": 2, "slice": slice_,
+                 "on": None if slice_ is None else f"on-{slug}-{name}-{unit}.png",
                  "outlines": [square(4 + unit, 5), square(14, 6 + unit, 4)]}
                 for unit in alive[:shown]
             ],
@@ -168,6 +169,9 @@ def _draw_pictures(pictures: Path, networks: Sequence[dict[str, Any]], side: int
     for unit in (unit for one in networks for layer in one["layers"] for unit in layer["features"]["shown"]):
         for name in (unit["tile"], *unit["examples"]):
             (pictures / name).write_bytes(speckle.getvalue())
+    for unit in (unit for one in networks for layer in one["layers"] for unit in layer["regions"]["shown"]):
+        if unit["on"]:
+            (pictures / unit["on"]).write_bytes(speckle.getvalue())
 
 
 def said(text: str) -> str:
@@ -348,11 +352,11 @@ def test_outlines_stand_on_pixels_and_each_example_once(plain: tuple[StudyFolder
     assert text.count(f'href="#{stored[0]}"') > 1
 
 
-def test_a_slice_that_no_picture_shows_gets_an_empty_frame(tmp_path: Path) -> None:
+def test_the_region_of_a_volume_is_outlined_on_its_slice_or_an_empty_frame(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "brain", rungs=("dnn",), shape=(16, 32, 32, 1))
     inspection = draw_inspection(folder, shown=2)
     first, second = inspection["networks"][0]["layers"][0]["regions"]["shown"]
-    first["slice"], second["slice"] = 8, 3
+    first["slice"], second["slice"], second["on"] = 8, 3, None
     folder.write_json("inspection.json", inspection)
     text = render(folder)
     middle, other = (text[text.index(f'id="outline-0-0-{i}"') :].split("</li>")[0] for i in (0, 1))

@@ -307,7 +307,7 @@ def _write(
             "taper": _taper(planned, as_is, labels, patients),
         },
     )
-    folder.keep_pictures(drawn, of=("unit-", "excites-"))
+    folder.keep_pictures(drawn, of=("unit-", "excites-", "on-"))
     folder.log(f"looked into {', '.join(one.facts['rung'] for one in looked) or 'no network'}")
 
 

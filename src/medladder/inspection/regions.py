@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,23 @@ def mean_gradients(
     for place, unit in enumerate(chosen):
         (found[place],) = torch.autograd.grad(middle[unit], shift, retain_graph=True)[0]
     return network.to_image(found)
+
+
+Projection = Callable[[Float32[np.ndarray, "pixel unit"]], Float32[np.ndarray, "pixel unit"]]
+"""Keeps of weights on pixels what a network could hold that learned in the span of its images."""
+
+
+def as_trained(
+    gradients: Float32[np.ndarray, "unit *axis channel"], project: Projection | None
+) -> Float32[np.ndarray, "unit *axis channel"]:
+    """Mean gradients of random weights as if these lay where training would have them: in the span of the images.
+
+    A gradient is the first weights times what lies above them, so what becomes of these becomes of it.
+    """
+    if project is None:
+        return gradients
+    flat = np.ascontiguousarray(gradients.reshape(len(gradients), -1).T)
+    return np.ascontiguousarray(project(flat).T).reshape(gradients.shape)
 
 
 def regions_of(

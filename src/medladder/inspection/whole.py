@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from ..rungs.draws import Draw, evenly, may_learn
+from ..rungs.logistic import LogisticClassifier
+from ..rungs.networks import DenseClassifier
 from .growth import MEASURES, dead_units, reference_rows, weigh_slope
 from .importance import classes_favoured, importance_of
 from .layered import LayeredNetwork, networks_of
 from .maximisation import excite, highest_sums, most_exciting_images, patch_of, patch_slices
 from .probes import Probes, compare_as_extractor, probe_layers, why_no_probe
-from .regions import Regions, mean_gradients, regions_of
+from .regions import Projection, Regions, as_trained, mean_gradients, regions_of
 from .speaking import speak
 from .templates import edge_likeness, planes_of, selectivity, spatial_frequency
 
@@ -63,7 +65,8 @@ class Inspection:
                 {**unit, "examples": [], "tile": unit["tile"] if with_tiles else None}
                 for unit in layer["features"]["shown"]
             ]
-            layers.append({**layer, "features": {**layer["features"], "shown": shown}})
+            regions = {**layer["regions"], "shown": [{**unit, "on": None} for unit in layer["regions"]["shown"]]}
+            layers.append({**layer, "regions": regions, "features": {**layer["features"], "shown": shown}})
         return {**self.facts, "layers": layers}
 
 
@@ -94,7 +97,8 @@ def look_into(
     network, learned = networks[0], draw.rows[may_learn(draw.fold)]
     rows, gallery = reference_rows(learned, math.prod(images.shape[1:])), evenly(learned, _gallery_size(images))
     seen, many = network.see(images[rows]), network.see(images[gallery])
-    looked = _Looked(network, seen, many, images, gallery, labels, classes, seed, slug(name))
+    project = _projection(rung, images, replace(draw, rows=learned, fold=draw.fold[may_learn(draw.fold)]))
+    looked = _Looked(network, seen, many, images, gallery, labels, classes, seed, slug(name), project)
     layers: list[dict[str, Any]] = []
     tiles: dict[str, UInt8[np.ndarray, "..."]] = {}
     examples: dict[str, UInt8[np.ndarray, "..."]] = {}
@@ -141,6 +145,13 @@ class _Looked:
     classes: Sequence[str]
     seed: int
     slug: str
+    project: Projection | None
+    """What of weights on pixels training could have left; None where all of them."""
+
+
+def _projection(rung: BaseEstimator, images: Shaped[np.ndarray, "image ..."], draw: Draw) -> Projection | None:
+    """Of a network that learned in the span of its images, which turn noise into patterns of their own."""
+    return rung.projection(images, draw) if isinstance(rung, DenseClassifier | LogisticClassifier) else None
 
 
 def _look_at(looked: _Looked, layer: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -166,6 +177,7 @@ def _look_at(looked: _Looked, layer: int) -> tuple[dict[str, Any], dict[str, Any
             selectivity(null.highest, labels, n_classes),
         ),
     }
+    outlined, slices = _outline_units(looked, name, regions, units[~noise[units]][:OUTLINED], favoured)
     facts: dict[str, Any] = {
         "name": name,
         "units": network.units[layer],
@@ -181,11 +193,7 @@ def _look_at(looked: _Looked, layer: int) -> tuple[dict[str, Any], dict[str, Any
                 "is_dead": dead.tolist(),
                 "is_noise": noise.tolist(),
             },
-            "shown": [
-                {"unit": int(unit), "area": float(regions.area[unit]), "pieces": int(regions.pieces[unit]), **outline}
-                for unit in [unit for unit in units if not noise[unit]][:OUTLINED]
-                for outline in [_outline(regions.core[unit], regions.mass[unit])]
-            ],
+            "shown": outlined,
         },
         "features": {
             **{part: _spread(values) for part, (values, _) in like.items()},
@@ -198,12 +206,39 @@ def _look_at(looked: _Looked, layer: int) -> tuple[dict[str, Any], dict[str, Any
             "shown": shown,
         },
     }
-    return facts, tiles, examples
+    return facts, tiles, examples | slices
+
+
+def _outline_units(
+    looked: _Looked,
+    layer: str,
+    regions: Regions,
+    units: Int[np.ndarray, " outlined"],
+    favoured: Int[np.ndarray, " unit"],
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The regions of a few units; of volumes also the slice outlined, of an image of the class that the unit favours.
+
+    Of flat images the page has examples of its own.
+    """
+    outlined: list[dict[str, Any]] = []
+    slices: dict[str, UInt8[np.ndarray, "..."]] = {}
+    labels = looked.labels[looked.gallery]
+    for place, unit in enumerate(units.tolist()):
+        outline = _outline(regions.core[unit], regions.mass[unit])
+        alike = looked.gallery[labels == favoured[unit]]
+        outline["on"] = None
+        if outline["slice"] is not None and len(alike):
+            outline["on"] = f"on-{looked.slug}-{layer}-{unit}.png"
+            image = _with_channels(looked.images[alike[place % len(alike)]], looked.network)
+            slices[outline["on"]] = to_tile(image[outline["slice"]], is_pixels=True)
+        area, pieces = float(regions.area[unit]), int(regions.pieces[unit])
+        outlined.append({"unit": unit, "area": area, "pieces": pieces, **outline})
+    return outlined, slices
 
 
 @dataclass(frozen=True, eq=False)
 class _Null:
-    """Units of a layer at random weights."""
+    """Units of a layer at random weights, of those that the network could have started from."""
 
     gradients: Float32[np.ndarray, "unit *axis channel"]
     highest: Float[np.ndarray, "image unit"]
@@ -217,15 +252,14 @@ def _null(looked: _Looked, layer: int) -> _Null:
     times = 1 if network.convolutions is not None else math.ceil(NULL_UNITS / network.units[layer])
     for draw in range(times):
         random = network.randomised(looked.seed + draw, looked.seen)
-        gradients = mean_gradients(random, looked.seen, layer)
-        drawn.append((gradients, _highest(random, looked.many, layer), regions_of(gradients)))
+        drawn.append((mean_gradients(random, looked.seen, layer), _highest(random, looked.many, layer)))
+    gradients = as_trained(np.concatenate([gradients for gradients, _ in drawn]), looked.project)
+    n_units = network.units[layer]
+    regions = [regions_of(gradients[start : start + n_units]) for start in range(0, len(gradients), n_units)]
     return _Null(
-        np.concatenate([gradients for gradients, _, _ in drawn]),
-        np.concatenate([highest for _, highest, _ in drawn], axis=1),
-        *(
-            np.concatenate([getattr(regions, part) for _, _, regions in drawn])
-            for part in ("area", "pieces", "overlap")
-        ),
+        gradients,
+        np.concatenate([highest for _, highest in drawn], axis=1),
+        *(np.concatenate([getattr(one, part) for one in regions]) for part in ("area", "pieces", "overlap")),
     )
 
 

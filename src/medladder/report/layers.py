@@ -66,7 +66,7 @@ def _gather(
     examples: Sequence[Sequence[Path]], rules: _Rules,
 ) -> dict[str, Any]:  # fmt: skip
     networks, structure, taper = (inspection[key] for key in ("networks", "structure", "taper"))
-    gallery = _Gallery(examples, cohort)
+    gallery = _Gallery(examples, folder.pictures, cohort)
     room = tiles.choose_room(folder.pictures, networks)
     show = partial(
         _show, plan=plan, cohort=cohort, looks=looks, pictures=folder.pictures, gallery=gallery, room=room, rules=rules
@@ -113,8 +113,9 @@ class _Rules:
 class _Gallery:
     """Examples that regions are outlined on: each stands once in the page, however often it is used."""
 
-    def __init__(self, examples: Sequence[Sequence[Path]], cohort: CohortRecord) -> None:
+    def __init__(self, examples: Sequence[Sequence[Path]], kept: Path, cohort: CohortRecord) -> None:
         self.pictures: dict[str, str] = {}
+        self._kept = kept
         self.shape: list[int] = cohort.image["shape"]
         self._classes = list(cohort.classes)
         at_most = _PICTURES_A_CLASS if len(cohort.classes) == 2 else 1
@@ -126,15 +127,17 @@ class _Gallery:
         rows, columns = self.shape[1:3] if len(self.shape) == 4 else self.shape[:2]
         return rows, columns
 
-    def choose(self, class_: str, place: int, slice_: int | None) -> Picture | None:
-        """An example of a class; of volumes only the middle slice is at hand."""
-        if class_ not in self._classes or (slice_ is not None and slice_ != self.shape[0] // 2):
+    def choose(self, class_: str, place: int, unit: Facts) -> Picture | None:
+        """An example of a class; of volumes the slice that the inspection kept for this unit."""
+        if class_ not in self._classes:
             return None
-        label = self._classes.index(class_)
-        paths = self._paths[label]
-        if not paths:
+        examples = self._paths[self._classes.index(class_)]
+        if unit["slice"] is not None:
+            path = tiles.find(self._kept, unit["on"])
+        else:
+            path = examples[place % len(examples)] if examples else None
+        if path is None:
             return None
-        path = paths[place % len(paths)]
         key = f"layers-{path.stem}"
         if key not in self.pictures:
             self.pictures[key] = tiles.embed_small(path)
@@ -213,7 +216,7 @@ def _show_row(
     units = []
     for i, unit in enumerate(shown):
         class_ = facts["features"]["by_unit"]["favours"][unit["unit"]]
-        picture = gallery.choose(class_, i, unit["slice"])
+        picture = gallery.choose(class_, i, unit)
         area, pieces = wording.percent(unit["area"]), wording.number_of(round(unit["pieces"]), "piece")
         on = "an empty frame" if picture is None else f"an image of class {class_}"
         units.append(

@@ -22,7 +22,7 @@ ROOMS = ((8, 3), (8, 2), (8, 1), (6, 1), (4, 1), (4, 0), (2, 0), (0, 0))
 OUTLINED_SIDE = 96
 """Examples that regions are outlined on are made smaller to this."""
 
-_NAME = re.compile(r"(unit|excites)-[^/\\]+\.png")
+_NAME = re.compile(r"(unit|excites|on)-[^/\\]+\.png")
 
 
 def choose_room(pictures: Path, networks: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
@@ -55,6 +55,11 @@ def embed_tiles(pictures: Path, names: Sequence[str | None]) -> list[str | None]
 def embed(pictures: Path, names: Iterable[str | None]) -> list[str]:
     """Files as they are, in base64; those that are not there are left out."""
     return [_as_it_is(path) for path in _files(pictures, names)]
+
+
+def find(pictures: Path, name: str | None) -> Path | None:
+    """One picture that an inspection names, if it is there."""
+    return next(iter(_files(pictures, [name])), None)
 
 
 def embed_small(path: Path) -> str:

@@ -29,7 +29,7 @@ from medladder.rungs.dense import (
     see_layers,
     write_gradients,
 )
-from medladder.rungs.draws import Sample, may_learn
+from medladder.rungs.draws import Draw, Sample, may_learn
 from medladder.rungs.pixels import ROWS_AT_ONCE, Inputs, Pixels, SpanInputs, inputs_of, unrolled
 from medladder.rungs.recipe import ActivationName, Recipe
 from medladder.rungs.training import (
@@ -97,7 +97,7 @@ def train_fleet(
     """Train `recipe.members` networks a sample, all together; one ensemble a sample."""
     if not samples:
         return []
-    pixels = _pixels_of(images, samples, recipe, device)
+    pixels = _pixels_of(images, [sample.draw for sample in samples], recipe, device)
     groups: dict[tuple[Pace, tuple[int, ...]], list[int]] = defaultdict(list)
     views = [inputs_of(pixels, sample.draw, recipe.basis) for sample in samples]
     for index, (sample, inputs) in enumerate(zip(samples, views, strict=True)):
@@ -127,7 +127,7 @@ def start_fleet(
     """The networks that `train_fleet` starts from; what it would train in a span is mapped to pixels alike."""
     if not samples:
         return []
-    pixels, ensembles = _pixels_of(images, samples, recipe, device), []
+    pixels, ensembles = _pixels_of(images, [sample.draw for sample in samples], recipe, device), []
     for sample in samples:
         inputs = inputs_of(pixels, sample.draw, recipe.basis)
         nodes = node_counts(inputs.n_inputs, recipe.hidden, len(sample.class_weights))
@@ -138,12 +138,16 @@ def start_fleet(
     return ensembles
 
 
-def _pixels_of(
-    images: Shaped[np.ndarray, "image ..."], samples: Sequence[Sample], recipe: Recipe, device: str
-) -> Pixels:
+def span_of(images: Shaped[np.ndarray, "image ..."], draw: Draw, recipe: Recipe) -> SpanInputs | None:
+    """What a draw's networks see, if they are trained in the span of its images."""
+    inputs = inputs_of(_pixels_of(images, [draw], recipe, "cpu"), draw, recipe.basis)
+    return inputs if isinstance(inputs, SpanInputs) else None
+
+
+def _pixels_of(images: Shaped[np.ndarray, "image ..."], draws: Sequence[Draw], recipe: Recipe, device: str) -> Pixels:
     return Pixels(
         images,
-        [sample.draw for sample in samples],
+        draws,
         is_standardised=recipe.standardise,
         shift=recipe.shift,
         device=find_device(device),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Shaped
 from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 
@@ -83,6 +83,24 @@ class LogisticClassifier(ConventionalRung):
         self.n_parameters_ = self.coef_.size + self.intercept_.size
         self.chosen_ = {"penalty": float(penalties[best])}
         return self
+
+    def projection(
+        self, images: Shaped[np.ndarray, "image ..."], draw: Draw
+    ) -> Callable[[Float32[np.ndarray, "value node"]], Float32[np.ndarray, "value node"]] | None:
+        """Keep of weights on pixels what this neuron could hold: of few images a mixture, whatever it learns.
+
+        None where images are so many that it could hold almost any.
+        """
+        standard, _, scale = standardise(self._read(images[draw.rows]), may_learn(draw.fold))
+        _, lift = span_of_rows(standard)
+        if lift is None:
+            return None
+
+        def project(weights: Float32[np.ndarray, "value node"]) -> Float32[np.ndarray, "value node"]:
+            on_axes = lift.T @ (standard @ (weights * scale[:, None]))
+            return np.asarray(standard.T @ (lift @ on_axes) / scale[:, None], dtype=np.float32)
+
+        return project
 
     def predict_proba(self, X: ArrayLike) -> Float[np.ndarray, "image class_"]:
         """Probability of each class, in the order of `classes_`."""

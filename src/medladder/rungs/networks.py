@@ -13,7 +13,7 @@ from copy import copy
 from typing import Any, Literal, Self, TypeGuard
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Float32, Shaped
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state, compute_class_weight
@@ -241,6 +241,18 @@ class DenseClassifier(NetworkClassifier):
             made = make(images, [samples[index] for index in alike], recipe, self.device)
             ensembles |= dict(zip(alike, made, strict=True))
         return [ensembles[index] for index in range(len(samples))]
+
+    def projection(
+        self, images: Shaped[np.ndarray, "image ..."], draw: Draw
+    ) -> Callable[[Float32[np.ndarray, "pixel node"]], Float32[np.ndarray, "pixel node"]] | None:
+        """Keep of weights on pixels what a first layer could hold that learns in the span of a draw's images.
+
+        None where this rung would learn from the pixels themselves, and could hold any.
+        """
+        from medladder.rungs.fleet import span_of
+
+        span = span_of(images, draw, self._recipe(math.prod(images.shape[1:]), len(self.classes_)))
+        return None if span is None else span.project
 
     def _ask(
         self, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None

@@ -220,14 +220,28 @@ class SpanInputs(Inputs):
     def to_pixels(self, weights: Float32[np.ndarray, "input node"]) -> Float32[np.ndarray, "pixel node"]:
         """Map back: the weights times the basis."""
         on_axes = _unmix(weights[: len(self._factor)].astype(np.float64) * self._stretch, self._signs)
+        return self._on_basis(on_axes)
+
+    def project(self, weights: Float32[np.ndarray, "pixel node"]) -> Float32[np.ndarray, "pixel node"]:
+        """What of the weights lies in the span: all that the images can tell apart, and all that training moves."""
+        given = torch.from_numpy(weights)
+        on_rows = np.concatenate([(block @ given).numpy() for _, _, block in self._blocks()]).astype(np.float64)
+        return self._on_basis(scipy.linalg.solve_triangular(self._factor, on_rows, lower=True, check_finite=False))
+
+    def _on_basis(self, on_axes: Float64[np.ndarray, "axis node"]) -> Float32[np.ndarray, "pixel node"]:
         shares = scipy.linalg.solve_triangular(self._factor, on_axes, lower=True, trans="T", check_finite=False)
         by_move = torch.from_numpy(shares.astype(np.float32)).reshape(self.n_moves, self._n_rows, -1)
-        total = torch.zeros(self._seen.n_inputs, weights.shape[1])
-        for move, of_move in enumerate(by_move):
+        total = torch.zeros(self._seen.n_inputs, on_axes.shape[1])
+        for move, places, block in self._blocks():
+            total.addmm_(block.T, by_move[move, places])
+        return total.numpy()
+
+    def _blocks(self) -> Iterator[tuple[int, slice, Float32[Tensor, "row pixel"]]]:
+        """The rows of normalised pixels, move by move, a few at a time; with their place in the draw."""
+        for move in range(self.n_moves):
             for start in range(0, self._n_rows, ROWS_AT_ONCE):
                 places = np.arange(start, min(start + ROWS_AT_ONCE, self._n_rows))
-                total.addmm_(self._seen.take(places, move).cpu().T, of_move[start : start + ROWS_AT_ONCE])
-        return total.numpy()
+                yield move, slice(start, start + len(places)), self._seen.take(places, move).cpu()
 
 
 def inputs_of(pixels: Pixels, draw: Draw, basis: str) -> Inputs:
