@@ -372,6 +372,32 @@ def _beside(value: dict[str, float] | None, random: dict[str, float] | None, for
     return f"{value['median']:{form}}" + ("" if random is None else f" [dim]({random['median']:{form}})[/]")
 
 
+def print_forecast(found: dict[str, Any]) -> None:
+    """What a curve is expected to bring, and how sure that is."""
+    console, share = Console(soft_wrap=True, highlight=False), f"{100 * found['confidence']:g} %"
+    for warning in found["warnings"]:
+        console.print(f"[yellow]{escape(warning['text'])}[/]")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("patients", "expected score", f"{share} interval", f"one new study, {share}"):
+        table.add_column(name, justify="right")
+    for kind in ("measured", "forecast"):
+        for point in found[kind]:
+            spans = (f"{point[low]:.3f}–{point[high]:.3f}" for low, high in (("low", "high"), ("new_low", "new_high")))
+            style = "dim" if kind == "measured" else ""
+            table.add_row(f"{point['n_train']:,}", f"{point['estimate']:.3f}", *spans, style=style)
+    console.print(table)
+    if found["needed"] is not None:
+        console.print(f"\nA score of {found['needed']['score']:g} needs {_patients(found['needed'])}.")
+
+
+def _patients(span: dict[str, Any]) -> str:
+    low, high = (span[side] for side in ("low", "high"))
+    if low is None:
+        return "more than ten times the patients measured, if it is reached at all"
+    end = "beyond ten times those measured" if high is None else f"{high:,}"
+    return f"{low:,} to {end} training patients (90 % range)"
+
+
 def print_explanation(found: dict[str, Any], page: Path | None) -> None:
     """What the network says of one image, and whether the maps of it may be believed."""
     console = Console(highlight=False)
