@@ -90,7 +90,7 @@ class Curve:
     prior: Prior
     beliefs: dict[str, float]
     """Share of each family, 0–1."""
-    parts: tuple[tuple[Family, Float[np.ndarray, "draw parameter"]], ...]
+    parts: tuple[tuple[Family, Float[np.ndarray, "_ parameter"]], ...]
 
     def expected(self, sizes: ArrayLike) -> Float[np.ndarray, "draw size"]:
         """E(n), the mean over endlessly many repeats: a draw of the posterior a row."""
