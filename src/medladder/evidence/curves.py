@@ -10,11 +10,11 @@ doi:10.1111/j.1467-9868.2006.00553.x), which finds several modes and yields each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 from scipy.special import expit, logit, logsumexp, ndtr
 
 from ..errors import InputError
@@ -35,6 +35,9 @@ _NOISE_MEDIAN, _NOISE_SPREAD = 0.02, 1.0
 _DECAY_MOST = 1.2
 _SHARED_CENTRE, _SHARED_SPREAD = 0.5, 1.2
 _LEAST, _MOST = 1e-4, 1 - 1e-4
+
+
+Sizes = Sequence[float] | Float[np.ndarray, " size"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +95,12 @@ class Curve:
     """Share of each family, 0–1."""
     parts: tuple[tuple[Family, Float[np.ndarray, "_ parameter"]], ...]
 
-    def expected(self, sizes: ArrayLike) -> Float[np.ndarray, "draw size"]:
+    def expected(self, sizes: Sizes) -> Float[np.ndarray, "draw size"]:
         """E(n), the mean over endlessly many repeats: a draw of the posterior a row."""
         asked = np.asarray(sizes, dtype=np.float64)
         return np.concatenate([_scores(family, numbers, asked, self.at, self.prior) for family, numbers in self.parts])
 
-    def scatter(self, sizes: ArrayLike) -> Float[np.ndarray, "draw size"]:
+    def scatter(self, sizes: Sizes) -> Float[np.ndarray, "draw size"]:
         """Standard deviation of one repeat about E(n)."""
         asked = np.asarray(sizes, dtype=np.float64)
         return np.concatenate([_scatter(numbers, asked, self.at) for _, numbers in self.parts])
