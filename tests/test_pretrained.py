@@ -583,7 +583,7 @@ def test_a_checksum_without_effect_is_refused() -> None:
 def standing(**families: str) -> Standing:
     names = list(families)
     pairs = [(a, b) for i, b in enumerate(names) for a in names[i + 1 :]]
-    comparisons = [Comparison(100, a, b, Interval(0.0, -0.01, 0.01)) for a, b in pairs]
+    comparisons = [Comparison(100, a, b, *2 * (Interval(0.0, -0.01, 0.01),)) for a, b in pairs]
     aurocs = {name: Interval(0.8, 0.75, 0.85) for name in names}
     return Standing(100, families, aurocs, comparisons, (50, 50), 0.02, None, "patient")
 
@@ -613,7 +613,7 @@ def test_deep_learning_is_not_called_worse_where_no_convolution_was_tried() -> N
     def said_of(deep: str) -> str:
         families = {"svm": "conventional", deep: "deep"}
         of = standing(**families)
-        lost = Comparison(100, deep, "svm", worse)
+        lost = Comparison(100, deep, "svm", worse, worse)
         beaten = Standing(100, families, of.aurocs, [lost], (50, 50), 0.02, None, "patient")
         return speak(beaten, Pick("svm", "shown", 0.01))[1].text
 

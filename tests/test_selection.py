@@ -42,7 +42,7 @@ def stand(estimates, *, half=0.05, families=None, counts=(50, 50), margin=0.02, 
             name: Interval(value, value - half, value + half) for name, value in zip(names, estimates, strict=True)
         },
         comparisons=[
-            Comparison(N, names[i], names[j], between(estimates[i] - estimates[j], pair_half))
+            Comparison(N, names[i], names[j], *2 * (between(estimates[i] - estimates[j], pair_half),))
             for i in range(len(names))
             for j in range(i)
         ],

@@ -7,7 +7,7 @@ How far the drawn pick then stands above its own estimate, on average, is the op
 Nothing is ranked again: an AUROC moves by the sum of its patients' influences. The draws start from estimates that
 chance has spread already, so that equal rungs are twice as varied in them and the optimism seen is 1/√2 of the true
 one. The estimate is lowered by what is seen, since a rung that is truly better needs less; the lower bound by the whole
-(`WHOLE`), and the upper bound stays. Measured in benchmarks/selection_bias.py.
+(`WHOLE`), and the upper bound stays. Measured in honesty/selection.py.
 
 Source
 ------
@@ -174,10 +174,10 @@ def _optimism(
 def _moved(standing: Standing, shifts: Mapping[str, float]) -> Standing:
     """The standing with every estimate and paired difference moved, their intervals with them."""
     aurocs = {rung: _by(shifts.get(rung, 0.0), found) for rung, found in standing.aurocs.items()}
-    comparisons = [
-        replace(pair, difference=_by(shifts.get(pair.rung, 0.0) - shifts.get(pair.against, 0.0), pair.difference))
-        for pair in standing.comparisons
-    ]
+    comparisons = []
+    for pair in standing.comparisons:
+        apart = shifts.get(pair.rung, 0.0) - shifts.get(pair.against, 0.0)
+        comparisons.append(replace(pair, difference=_by(apart, pair.difference), to_best=_by(apart, pair.to_best)))
     return replace(standing, aurocs=aurocs, comparisons=comparisons)
 
 

@@ -76,20 +76,22 @@ class Standing:
 def pick_rung(standing: Standing) -> Pick:
     """Choose by the three grades of docs/architecture.md; `prior` only if nothing is shown to beat it.
 
-    Shown: the simplest rung that no other beats by the margin or more, itself shown better than `prior`. Not
-    contradicted: the simplest rung that none is shown better than. Cannot tell: as before, but more than .10 AUROC may
-    be missed, or a class has fewer than ten test patients.
+    Shown: the simplest rung that the best falls short of the margin above, itself shown better than `prior`. Not
+    contradicted: the simplest rung that may be the best. Cannot tell: as before, but more than .10 AUROC may be
+    missed, or a class has fewer than ten test patients.
+
+    Source
+    ------
+    Hsu 1984, doi:10.1214/aos/1176346522: which rungs may be the best, and how far each may stand below it.
     """
     rungs = list(standing.aurocs)
-    gains = _gains(standing)
+    gains, ahead = _gains(standing), _ahead_of(standing)
+    may_be_best = [rung for rung in rungs if all(high > 0 for (ours, _), high in ahead.items() if ours == rung)]
 
     def missed(rung: str) -> float:
         # No score is above 1, whatever the interval of a difference allows.
         room = 1 - standing.aurocs[rung].low
-        return min(room, max([0.0, *(gain.high for (_, less), gain in gains.items() if less == rung)]))
-
-    def is_beaten(rung: str) -> bool:
-        return any(gain.low > 0 for (_, less), gain in gains.items() if less == rung)
+        return min(room, max([0.0, *(ahead[best, rung] for best in may_be_best or rungs if (best, rung) in ahead)]))
 
     floors = [rung for rung in rungs if standing.families[rung] == "floor"]
 
@@ -97,19 +99,28 @@ def pick_rung(standing: Standing) -> Pick:
         return rung not in floors and all(gains[rung, floor].low > 0 for floor in floors if (rung, floor) in gains)
 
     is_thin = min(standing.counts) < FEW_PATIENTS
-    if len(rungs) > 1 and not is_thin:
+    if len(rungs) > 1 and may_be_best and not is_thin:
         for rung in rungs:
             if is_learned(rung) and missed(rung) < standing.margin:
                 return Pick(rung, "shown", missed(rung))
     # A floor that nothing beats is the simplest wherever it was named; else a rung that is shown to have learned goes
     # before one that is not.
-    unbeaten = [rung for rung in (*floors, *rungs) if not is_beaten(rung)]
+    unbeaten = [rung for rung in (*floors, *rungs) if rung in may_be_best]
     if not set(unbeaten) & set(floors):
         unbeaten.sort(key=lambda rung: not is_learned(rung))
-    # Paired intervals can form a ring in which each is beaten; the best estimate then stands, and nothing is told.
+    # The best estimate may always be the best; pairs that were not compared can leave none, and nothing is told then.
     rung = unbeaten[0] if unbeaten else max(rungs, key=lambda name: standing.aurocs[name].estimate)
     is_open = is_thin or not unbeaten or missed(rung) > TOO_MUCH_TO_MISS
     return Pick(rung, "cannot tell" if is_open else "not contradicted", missed(rung))
+
+
+def _ahead_of(standing: Standing) -> dict[tuple[str, str], float]:
+    """Of every ordered pair, how far the first may stand above the second if the first is best."""
+    ahead = {}
+    for found in standing.comparisons:
+        ahead[found.rung, found.against] = found.to_best.high
+        ahead[found.against, found.rung] = -found.to_best.low
+    return ahead
 
 
 def _gains(standing: Standing) -> dict[tuple[str, str], Interval]:

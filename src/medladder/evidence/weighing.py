@@ -114,7 +114,8 @@ def weigh(run: StudyFolder | str | os.PathLike[str]) -> Evidence:
         rungs.append(RungEvidence(planned.rung, planned.family, points))
     counts = _counts(scores)
     decided_at = _size_to_decide_at(scores, curves)
-    comparisons = compare_all(curves, decided_at, counts, shared, confidence=CONFIDENCE)
+    floors = [planned.rung for planned in scores.plan.rungs if planned.family == "floor"]
+    comparisons = compare_all(curves, decided_at, counts, shared, confidence=CONFIDENCE, floors=floors)
     standing = _stand(scores, rungs, comparisons, decided_at)
     evidence = Evidence(
         unit="patient" if scores.cohort.patients_known else "image",

@@ -1,6 +1,6 @@
 """How much the picked rung looks better than it is, before and after the correction, where the truth is known.
 
-Run with ``python benchmarks/selection_bias.py [--studies N] [--draws N] [--cells 0,1]``; prints one table and writes
+Run with ``python honesty/selection.py [--studies N] [--draws N] [--cells 0,1]``; prints one table and writes
 nothing. A rung's scores are Gaussian in each class, so that E(n) of an AUROC is known exactly. Rungs share 70 % of the
 variance of a patient's score and half of the luck of a training subset; a tenth of the variance is the trial's own.
 Repeats and folds share luck as far as they share training patients. The classes are those of BreastMNIST's (42, 114)
@@ -133,7 +133,7 @@ def stand(curves: dict[str, Curve], cell: Cell, layout: Layout) -> Standing:
         variance = variance_of(curve[n], n, training_spread(curve), layout.shared[n])
         aurocs[rung] = auroc_interval(curve[n].estimate, *counts, variance, confidence=0.95)
     families = {rung: "floor" if rung == "prior" else "conventional" for rung in curves}
-    comparisons = compare_all(curves, n, counts, layout.shared, confidence=0.95)
+    comparisons = compare_all(curves, n, counts, layout.shared, confidence=0.95, floors=["prior"])
     return Standing(n, families, aurocs, comparisons, counts, 0.02, None, "patient")
 
 
