@@ -7,7 +7,7 @@ and rise at different speeds. Even cohorts are for choosing (priors, families), 
 Each repeat draws its own training patients and its own 20,000 test patients of the population; `score` is the AUROC on
 the first 300 of these, as a study would see it, `truth` on all of them.
 
-    python honesty/curve_bank.py OUT.csv [--cohorts 24] [--repeats 10] [--late-repeats 4]
+    python honesty/curve_bank.py OUT.csv [--first 0] [--cohorts 24] [--repeats 9] [--late-repeats 4]
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Recipe:
         return images.reshape(n, -1), shown
 
 
-def classifiers(seed: int) -> dict[str, object]:
-    """Classifiers of different appetite."""
+def classifiers(seed: int, n: int) -> dict[str, object]:
+    """Classifiers of different appetite; a network takes as many steps with few images as with many."""
     return {
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300)),
         "kernel": make_pipeline(
@@ -94,7 +94,14 @@ def classifiers(seed: int) -> dict[str, object]:
         ),
         "trees": ExtraTreesClassifier(60, min_samples_leaf=2, random_state=seed),
         "network": make_pipeline(
-            StandardScaler(), MLPClassifier((64, 16), alpha=1e-2, max_iter=25, batch_size=64, random_state=seed)
+            StandardScaler(),
+            MLPClassifier(
+                (64, 16),
+                alpha=1e-2,
+                max_iter=int(np.clip(20_000 / n, 12, 200)),
+                batch_size=min(64, n // 2),
+                random_state=seed,
+            ),
         ),
         "neighbours": make_pipeline(StandardScaler(), KNeighborsClassifier(15)),
     }
@@ -109,7 +116,7 @@ def measure(cohort: int, repeats: int, late_repeats: int) -> Iterator[dict[str, 
         images, labels = recipe.draw(max(sizes), rng)
         tested, truth = recipe.draw(TESTED, rng)
         for n in sizes:
-            for rung, model in classifiers(repeat).items():
+            for rung, model in classifiers(repeat, n).items():
                 if rung == "neighbours" and n < 60:
                     continue
                 with warnings.catch_warnings():
@@ -126,15 +133,16 @@ def measure(cohort: int, repeats: int, late_repeats: int) -> Iterator[dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--cohorts", type=int, default=24)
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--late-repeats", type=int, default=4)
     asked = parser.parse_args()
     done = set()
     if asked.out.exists():
         with asked.out.open() as file:
             done = {int(row["cohort"]) for row in csv.DictReader(file)}
-    for cohort in range(asked.cohorts):
+    for cohort in range(asked.first, asked.cohorts):
         if cohort in done:
             continue
         start = time.perf_counter()

@@ -134,7 +134,7 @@ def stand(curves: dict[str, Curve], cell: Cell, layout: Layout) -> Standing:
         aurocs[rung] = auroc_interval(curve[n].estimate, *counts, variance, confidence=0.95)
     families = {rung: "floor" if rung == "prior" else "conventional" for rung in curves}
     comparisons = compare_all(curves, n, counts, layout.shared, confidence=0.95, floors=["prior"])
-    return Standing(n, families, aurocs, comparisons, counts, 0.02, None, "patient")
+    return Standing(n, families, aurocs, comparisons, counts, 0.02, "patient")
 
 
 def choose_best(standing: Standing) -> str:

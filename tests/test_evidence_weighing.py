@@ -158,7 +158,7 @@ def standing(*pairs: tuple[str, str, float, float]) -> Standing:
     comparisons = [Comparison(100, a, b, *2 * (Interval((low + high) / 2, low, high),)) for a, b, low, high in pairs]
     aurocs = {name: Interval(0.8 + place / 100, 0.7, 0.9) for place, name in enumerate(names)}
     families = {"logistic": "conventional", "svm": "conventional", "dnn": "deep"}
-    return Standing(100, families, aurocs, comparisons, (50, 50), 0.02, None, "patient")
+    return Standing(100, families, aurocs, comparisons, (50, 50), 0.02, "patient")
 
 
 def test_pick_by_hand():

@@ -585,7 +585,7 @@ def standing(**families: str) -> Standing:
     pairs = [(a, b) for i, b in enumerate(names) for a in names[i + 1 :]]
     comparisons = [Comparison(100, a, b, *2 * (Interval(0.0, -0.01, 0.01),)) for a, b in pairs]
     aurocs = {name: Interval(0.8, 0.75, 0.85) for name in names}
-    return Standing(100, families, aurocs, comparisons, (50, 50), 0.02, None, "patient")
+    return Standing(100, families, aurocs, comparisons, (50, 50), 0.02, "patient")
 
 
 @pytest.mark.parametrize(
@@ -614,7 +614,7 @@ def test_deep_learning_is_not_called_worse_where_no_convolution_was_tried() -> N
         families = {"svm": "conventional", deep: "deep"}
         of = standing(**families)
         lost = Comparison(100, deep, "svm", worse, worse)
-        beaten = Standing(100, families, of.aurocs, [lost], (50, 50), 0.02, None, "patient")
+        beaten = Standing(100, families, of.aurocs, [lost], (50, 50), 0.02, "patient")
         return speak(beaten, Pick("svm", "shown", 0.01))[1].text
 
     assert "shown better than networks on the unrolled image here" in said_of("dnn")

@@ -48,7 +48,6 @@ def stand(estimates, *, half=0.05, families=None, counts=(50, 50), margin=0.02, 
         ],
         counts=counts,
         margin=margin,
-        last_step=None,
         unit="patient",
     )
 

@@ -133,30 +133,3 @@ def paired_change(
     if n_train not in known:
         return None
     return known[n_train].estimate, variance_of(known[n_train], n_train, training_spread(known), shared[n_train])
-
-
-def change(
-    curve: Curve,
-    n_train: int,
-    counts: Sequence[int],
-    shared: Mapping[int, Float[np.ndarray, "fold fold"]],
-    *,
-    confidence: float,
-) -> tuple[int, Interval] | None:
-    """What the last step of data brought: AUROC at `n_train` less that at the size before it, and that size.
-
-    Subsets are nested within a repeat, so the two share patients and the scatter of their differences over repeats is
-    what the smaller subset's luck leaves. It is taken as it stands at the smaller size, whose subsets overlap less.
-    """
-    before = [n for n in curve if n < n_train]
-    if n_train not in curve or not before:
-        return None
-    smaller = max(before)
-    step = difference(curve[n_train], curve[smaller])
-    if step is None:
-        return None
-    at_smaller = difference(curve[smaller], curve[n_train])
-    assert at_smaller is not None
-    # `difference` keeps the overlap of its first measure; the smaller size's is the one that tells.
-    variance = variance_of(at_smaller, smaller, training_spread({smaller: at_smaller}), shared[smaller])
-    return smaller, difference_interval(step.estimate, counts, variance, confidence=confidence)

@@ -31,10 +31,10 @@ SEED = 0x1EA2
 _LEVEL, _NOISE, _DECAY, _SHARED = range(4)
 _N_COMMON = 4
 _LEVEL_SPREAD = 1.0
-_NOISE_MEDIAN, _NOISE_SPREAD = 0.02, 1.0
+_NOISE_MEDIAN, _NOISE_SPREAD = 0.025, 1.0
 _DECAY_MOST = 1.2
-_SHARED_CENTRE, _SHARED_SPREAD = 0.5, 1.2
-_LEAST, _MOST = 1e-4, 1 - 1e-4
+_SHARED_CENTRE, _SHARED_SPREAD = 1.0, 1.3
+_LEAST, _MOST = 1e-4, 1 - 1e-6
 
 
 Sizes = Sequence[float] | Float[np.ndarray, " size"]
@@ -179,7 +179,7 @@ def _tabulate(trials: Trials) -> _Table:
     # A trial that is missing is set to its size's mean: it then tells nothing, and adds no freedom.
     away = np.where(there, scores - means, 0.0)[:, tells] / np.sqrt(1 - overlap[tells])
     free = float((n[tells] - 1).mean()) if tells.any() else 0.0
-    level = float(np.clip(means[-1], 0.02, 0.98))
+    level = float(np.clip(means[-1], 0.005, 0.995))
     return _Table(
         sizes.astype(np.float64), float(sizes[-1]), means, overlap + (1 - overlap) / n, sizes[tells].astype(np.float64),
         away.T @ away, free, level,

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from .comparisons import Comparison
+from .forecast import Span
 from .intervals import FEW_PATIENTS, Interval
+from .outlook import Crossing, Outlook, patients_to_test
 
 # A difference that nothing here excludes and that is larger than this leaves the choice open.
 TOO_MUCH_TO_MISS = 0.10
 DEEP = ("deep", "transfer")
+# Beliefs that twice the patients bring more than the margin.
+RISING, SATURATED = 0.9, 0.1
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,18 @@ class Verdict:
     grade: str
     sentences: tuple[Sentence, ...]
     warnings: tuple[Sentence, ...]
+    crossings: tuple[Crossing, ...] = ()
+    needed: tuple[float, Span] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as evidence.json holds it; forecasts are not made yet."""
+        """The verdict as evidence.json holds it."""
         return {
             "recommended": self.recommended,
             "grade": self.grade,
             "sentences": [sentence.to_json() for sentence in self.sentences],
             "warnings": [warning.to_json() for warning in self.warnings],
-            "crossover": None,
-            "needed": None,
+            "crossover": [crossing.to_json() for crossing in self.crossings],
+            "needed": None if self.needed is None else {"score": self.needed[0], **self.needed[1].to_json()},
         }
 
 
@@ -69,8 +75,22 @@ class Standing:
     comparisons: Sequence[Comparison]
     counts: Sequence[int]
     margin: float
-    last_step: tuple[int, Interval] | None
     unit: str
+
+
+@dataclass(frozen=True)
+class Trend:
+    """What is known of the way on: the picked rung's outlook, and what tells it from `rival`, the best other.
+
+    `tested` and `trained` are half-widths of their difference: what the chance of the test patients and of the training
+    draw leave of it.
+    """
+
+    outlook: Outlook | None
+    rival: str | None
+    tested: float
+    trained: float
+    n_test: int
 
 
 def pick_rung(standing: Standing) -> Pick:
@@ -133,9 +153,25 @@ def _gains(standing: Standing) -> dict[tuple[str, str], Interval]:
     return gains
 
 
-def speak(standing: Standing, pick: Pick) -> tuple[Sentence, ...]:
-    """Two or three sentences a clinician understands, then what the last step of data brought."""
-    said = [_of_pick(standing, pick), _of_families(standing), _of_last_step(standing, pick), _of_transfer(standing)]
+def rival_of(standing: Standing, pick: Pick) -> str | None:
+    """The other rung that may stand furthest above the pick; floors apart."""
+    ahead = {
+        other: high
+        for (other, rung), high in _ahead_of(standing).items()
+        if rung == pick.rung and standing.families[other] != "floor"
+    }
+    return max(ahead, key=lambda rung: ahead[rung]) if ahead else None
+
+
+def speak(standing: Standing, pick: Pick, trend: Trend | None = None) -> tuple[Sentence, ...]:
+    """Two or three sentences a clinician understands, then what more patients would bring."""
+    said = [
+        _of_pick(standing, pick),
+        _of_families(standing),
+        _of_more_patients(standing, pick, trend),
+        _of_more_tests(standing, pick, trend),
+        _of_transfer(standing),
+    ]
     return tuple(sentence for sentence in said if sentence is not None)
 
 
@@ -203,17 +239,48 @@ def _of_families(standing: Standing) -> Sentence | None:
     return Sentence(text, "deep against conventional: best of each by estimate, simultaneous interval")
 
 
-def _of_last_step(standing: Standing, pick: Pick) -> Sentence | None:
-    if standing.last_step is None or standing.families[pick.rung] == "floor":
+def _of_more_patients(standing: Standing, pick: Pick, trend: Trend | None) -> Sentence | None:
+    """Saturated, rising or not known: by the belief that twice the patients bring more than the margin."""
+    if trend is None or trend.outlook is None or standing.families[pick.rung] == "floor":
         return None
-    smaller, step = standing.last_step
-    span = _change(step)
-    between = f"From {smaller:,} to {standing.n_train:,} training {standing.unit}s {pick.rung} changed by {span}"
-    if step.low >= 0.0005:  # above 0 as it is printed
-        return Sentence(f"{between}: it was still gaining.", "last step: gain shown")
-    if step.high < 0:
-        return Sentence(f"{between}: it did not gain.", "last step: loss shown")
-    return Sentence(f"{between}: whether it was still gaining is not shown.", "last step: no change shown")
+    outlook, margin = trend.outlook, standing.margin
+    gain = f"twice the training {standing.unit}s would bring {pick.rung} {_change(outlook.gain)}"
+    if outlook.course.name == "falls":
+        text = f"{pick.rung} got worse with more training {standing.unit}s here; {gain}."
+        return Sentence(text, "the curve falls")
+    if outlook.p_gain >= RISING:
+        text, rule = f"More {standing.unit}s would help: {gain}.", f"rising: P(gain to 2× > {margin:g}) ≥ .9"
+    elif outlook.p_gain <= SATURATED:
+        text, rule = f"More {standing.unit}s would hardly help: {gain}.", f"saturated: P(gain to 2× > {margin:g}) ≤ .1"
+    else:
+        text = f"Whether more {standing.unit}s would help is not known: {gain}."
+        rule = f"neither rising nor saturated: P(gain to 2× > {margin:g}) between .1 and .9"
+    if outlook.course.name == "breaks":
+        text += " Its curve breaks, so that this stands on little."
+    return Sentence(text, rule)
+
+
+def _of_more_tests(standing: Standing, pick: Pick, trend: Trend | None) -> Sentence | None:
+    """Whether more test patients could settle the choice, and how many."""
+    if trend is None or trend.rival is None or pick.grade == "shown" or trend.tested <= 0:
+        return None
+    pair = f"{pick.rung} from {trend.rival}"
+    if trend.trained >= standing.margin:
+        text = f"More test {standing.unit}s cannot tell {pair}; more training {standing.unit}s or repeats can."
+        return Sentence(text, "the training draw alone leaves more than the margin")
+    needed = patients_to_test(trend.tested, trend.n_test, standing.margin)
+    if needed <= trend.n_test:
+        return None
+    text = (
+        f"To tell {pair} within {standing.margin:g} AUROC would take about {_rounded(needed):,} test {standing.unit}s "
+        f"instead of {trend.n_test:,}."
+    )
+    return Sentence(text, "test patients that bring their part of the half-width to the margin")
+
+
+def _rounded(n: int) -> int:
+    """Two digits: it is no more exact."""
+    return round(n, 2 - len(str(n)))
 
 
 def _of_transfer(standing: Standing) -> Sentence | None:

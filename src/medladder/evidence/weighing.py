@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,15 @@ from ..errors import StudyError
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import PROTOCOL
-from .comparisons import Comparison, change, compare_all
+from .comparisons import Comparison, compare_all, paired_change
+from .intervals import quantile
 from .metrics import Measure
+from .outlook import Outlook, find_crossings, look_out, span_to
 from .points import CONFIDENCE, Measures, Point, measure_folds, weigh_metrics
 from .scores import Scores, read_scores
 from .selection import Selected, correct_pick
 from .variance import training_spread
-from .verdict import Standing, Verdict, pick_rung, speak
+from .verdict import Pick, Standing, Trend, Verdict, pick_rung, rival_of, speak
 from .warnings import find_warnings
 
 
@@ -32,11 +34,17 @@ class RungEvidence:
     rung: str
     family: str
     points: tuple[Point, ...]
+    outlook: Outlook | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The rung as evidence.json holds it; curves are not fitted yet."""
-        points = [point.to_json() for point in self.points]
-        return {"rung": self.rung, "family": self.family, "points": points, "curve": None, "forecast": None}
+        """The rung as evidence.json holds it; with one size it has neither curve nor forecast."""
+        return {
+            "rung": self.rung,
+            "family": self.family,
+            "points": [point.to_json() for point in self.points],
+            "curve": None if self.outlook is None else self.outlook.curve_json(),
+            "forecast": None if self.outlook is None else self.outlook.forecast_json(),
+        }
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,10 @@ def weigh(run: StudyFolder | str | os.PathLike[str]) -> Evidence:
         measured = _measure(scores, planned.rung)
         curves[planned.rung] = {n: measures.auroc for n, measures in measured.items()}
         points = _points(scores, planned.rung, measured, shared)
-        rungs.append(RungEvidence(planned.rung, planned.family, points))
+        outlook = None
+        if planned.family != "floor":
+            outlook = look_out(curves[planned.rung], margin=scores.plan.margin, confidence=CONFIDENCE)
+        rungs.append(RungEvidence(planned.rung, planned.family, points, outlook))
     counts = _counts(scores)
     decided_at = _size_to_decide_at(scores, curves)
     floors = [planned.rung for planned in scores.plan.rungs if planned.family == "floor"]
@@ -228,7 +239,6 @@ def _stand(scores: Scores, rungs: Sequence[RungEvidence], comparisons: Sequence[
         comparisons=comparisons,
         counts=_counts(scores),
         margin=scores.plan.margin,
-        last_step=None,
         unit="patient" if scores.cohort.patients_known else "image",
     )
 
@@ -241,12 +251,37 @@ def _judge(
     shared: Mapping[int, Float[np.ndarray, "f f"]],
 ) -> Verdict:
     pick = pick_rung(standing)
-    step = change(curves[pick.rung], standing.n_train, standing.counts, shared, confidence=CONFIDENCE)
-    standing = replace(standing, last_step=step)
+    outlooks = {rung.rung: rung.outlook for rung in rungs if rung.outlook is not None}
+    trend = _trend(standing, pick, curves, outlooks.get(pick.rung), shared)
     here = _points_at(rungs, standing.n_train)
     is_trained = all(point.holds != "test patients only" for point in here.values())
     warnings = find_warnings(scores, standing, pick, is_training_draw_held=is_trained)
-    return Verdict(pick.rung, pick.grade, speak(standing, pick), warnings)
+    return Verdict(
+        pick.rung,
+        pick.grade,
+        speak(standing, pick, trend),
+        warnings,
+        find_crossings(outlooks, pick.rung, margin=standing.margin),
+        span_to(outlooks[pick.rung]) if pick.rung in outlooks else None,
+    )
+
+
+def _trend(
+    standing: Standing,
+    pick: Pick,
+    curves: Mapping[str, Mapping[int, Measure]],
+    outlook: Outlook | None,
+    shared: Mapping[int, Float[np.ndarray, "f f"]],
+) -> Trend:
+    """What parts the pick from its rival, and what more patients would bring it."""
+    rival, n = rival_of(standing, pick), sum(standing.counts)
+    apart = None if rival is None else paired_change(curves[rival], curves[pick.rung], standing.n_train, shared)
+    if apart is None:
+        return Trend(outlook, None, 0.0, 0.0, n)
+    tested, trained = (
+        quantile(apart[1].dof, CONFIDENCE) * part**0.5 for part in (apart[1].patient, apart[1].training or 0.0)
+    )
+    return Trend(outlook, rival, tested, trained, n)
 
 
 def _cost(scores: Scores) -> dict[str, list[dict[str, float]]]:
