@@ -16,6 +16,7 @@ from medladder.evidence.families import FAMILIES, N_SHAPE, Prior
 
 SIZES = (60, 120, 180, 240, 300, 360)
 MEDIAN = np.zeros((1, N_SHAPE))
+HALVES = Prior(asymptote=0.5, asymptote_spread=1.0, exponent=0.5, exponent_spread=0.5)
 
 
 def course(n: np.ndarray, floor: float = 0.08, scale: float = 1.2, exponent: float = 0.45) -> np.ndarray:
@@ -43,9 +44,9 @@ def measure(
 def test_the_power_law_by_hand() -> None:
     """Half of the error lasts, half falls with the root of n: at four times the patients, .5 + .5 / 2."""
     power = next(family for family in FAMILIES if family.name == "power law")
-    assert power.errors(MEDIAN, np.array([100.0, 400.0]), 100.0, Prior()) == pytest.approx(np.array([[1.0, 0.75]]))
+    assert power.errors(MEDIAN, np.array([100.0, 400.0]), 100.0, HALVES) == pytest.approx(np.array([[1.0, 0.75]]))
     steep = np.array([[0.0, np.log(2) / 0.5, 0.0]])  # an exponent of .5 · 2 = 1
-    assert power.errors(steep, np.array([400.0]), 100.0, Prior()) == pytest.approx(np.array([[0.625]]))
+    assert power.errors(steep, np.array([400.0]), 100.0, HALVES) == pytest.approx(np.array([[0.625]]))
 
 
 def test_the_others_by_hand() -> None:
@@ -57,16 +58,16 @@ def test_the_others_by_hand() -> None:
         ("MMF4", (1 + (10 / 3) ** 0.75) / (1 + (40 / 3) ** 0.75)),
         ("exponential", np.exp(-3.0)),
     ):
-        found = by_name[name].errors(MEDIAN, at, 100.0, Prior())
+        found = by_name[name].errors(MEDIAN, at, 100.0, HALVES)
         assert found == pytest.approx(np.array([[0.5 + 0.5 * remaining]])), name
-    assert by_name["falling"].errors(MEDIAN, at, 100.0, Prior()) == pytest.approx(np.array([[1.25 - 0.25 / 2]]))
+    assert by_name["falling"].errors(MEDIAN, at, 100.0, HALVES) == pytest.approx(np.array([[1.25 - 0.25 / 2]]))
 
 
 @given(st.lists(st.floats(-3, 3), min_size=N_SHAPE, max_size=N_SHAPE), st.floats(20, 2000))
 def test_every_family_passes_its_reference_and_is_monotone(numbers: list[float], at: float) -> None:
     sizes = at * np.geomspace(0.1, 100, 30)
     for family in FAMILIES:
-        errors = family.errors(np.array([numbers]), np.append(sizes, at), at, Prior())[0]
+        errors = family.errors(np.array([numbers]), np.append(sizes, at), at, HALVES)[0]
         assert errors[-1] == pytest.approx(1)
         steps = np.diff(errors[:-1])
         assert (steps >= -1e-9).all() if family.is_falling else (steps <= 1e-9).all()

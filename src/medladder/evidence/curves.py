@@ -30,10 +30,12 @@ SEED = 0x1EA2
 
 _LEVEL, _NOISE, _DECAY, _SHARED = range(4)
 _N_COMMON = 4
+# Before any score: log odds about today's level; standard deviation of a score at the largest size; its decay with n,
+# uniform from 0; and the log odds of the share of luck that a repeat has at all sizes alike.
 _LEVEL_SPREAD = 1.0
-_NOISE_MEDIAN, _NOISE_SPREAD = 0.025, 1.0
+_NOISE_MEDIAN, _NOISE_SPREAD = 0.03, 1.0
 _DECAY_MOST = 1.2
-_SHARED_CENTRE, _SHARED_SPREAD = 1.0, 1.3
+_SHARED_CENTRE, _SHARED_SPREAD = 1.2, 1.3
 _LEAST, _MOST = 1e-4, 1 - 1e-6
 
 
