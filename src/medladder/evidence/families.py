@@ -32,8 +32,8 @@ Sizes = Float[np.ndarray, " size"]
 class Prior:
     """What is held likely of a curve before any of it is seen; spreads are standard deviations.
 
-    Medians: of today's error the share `asymptote` never goes; the rest falls as n to the power of −`exponent`. Chosen on
-    drawn cohorts of even number (honesty/curve_bank.py) by interval score; measured on others.
+    Medians: the share `asymptote` of today's error never goes, the rest falls as n to the power of −`exponent`. Chosen
+    by interval score on drawn cohorts of even number (honesty/curve_bank.py); measured on others.
     """
 
     asymptote: float = 0.6
