@@ -4,8 +4,9 @@
 
 The curves of Harvey et al. 2023, arXiv 2311.18025: AUROC of fine-tuned image classifiers, columns cohort, range,
 label_index, n_train, repeat, auroc. Beside ours a flat line, a line in log n, and the plain power law by least squares,
-with exponents up to 1 and intervals by the delta method. Root mean squared error and mean Winkler score (interval width, plus 40 times by how
-much a value lies outside), both in AUROC points, means over labels. Nothing was chosen on these curves.
+with exponents up to 1 and intervals by the delta method. Root mean squared error and mean Winkler score (interval
+width, plus 40 times by how much a value lies outside), both in AUROC points, means over labels. Nothing was chosen on
+these curves.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def look_out(measures: Mapping[int, Measure], *, margin: float, confidence: floa
     curve = fit_curve(trials)
     last = max(measures)
     tested = math.sqrt(patient_variance(measures[last])[0])
-    sizes = [*np.unique(np.geomspace(min(measures), HORIZON * last, _COURSE_POINTS).round().astype(int)).tolist()]
+    sizes = sorted({last, *np.geomspace(min(measures), HORIZON * last, _COURSE_POINTS).round().astype(int).tolist()})
     twice = np.diff(curve.expected([last, 2 * last]), axis=1)[:, 0]
     low, high = np.percentile(twice, [50 - 50 * confidence, 50 + 50 * confidence])
     gain = Interval(float(np.clip(twice.mean(), low, high)), float(low), float(high))

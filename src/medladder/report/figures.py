@@ -62,7 +62,8 @@ def draw_curves(
     rungs = [rung for rung in evidence["rungs"] if rung["points"] and rung["rung"] not in below]
     captions = {rung["rung"]: wrap_name(rung["rung"]) for rung in rungs}
     figure, axes = start_curves(shape, captions)
-    _scale_axes(axes, rungs, sizes, shape, evidence["unit"])
+    ahead = {rung["rung"]: _ahead(rung) for rung in rungs}
+    _scale_axes(axes, rungs, sizes, shape, evidence["unit"], ahead, recommended)
     for layer, rung in enumerate(rungs):
         look, is_best = looks[rung["rung"]], rung["rung"] == recommended
         if rung["family"] == "floor":
@@ -71,9 +72,23 @@ def draw_curves(
         else:
             for run in _unbroken_runs(rung["points"], sizes):
                 _plot_run(axes, run, look, is_best=is_best, layer=3 + layer)
-    ends = {rung["rung"]: (rung["points"][-1]["n_train"], rung["points"][-1]["auroc"]["estimate"]) for rung in rungs}
+            _plot_ahead(axes, ahead[rung["rung"]], look, is_best=is_best, layer=3 + layer)
+    last = {name: points[-1] for name, points in ahead.items() if points}
+    last = {rung["rung"]: last.get(rung["rung"], _flat(rung["points"][-1])) for rung in rungs}
+    ends = {name: (point["n_train"], point["estimate"]) for name, point in last.items()}
     label_curves(figure, axes, ends, captions, looks, shape, strong=recommended)
     return from_figure(figure, name=name, label=label)
+
+
+def _flat(point: dict[str, Any]) -> dict[str, Any]:
+    return {"n_train": point["n_train"], **point["auroc"]}
+
+
+def _ahead(rung: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fitted curve of a rung from its last point on; none without one."""
+    if rung["curve"] is None:
+        return []
+    return [point for point in rung["curve"]["points"] if point["n_train"] >= rung["points"][-1]["n_train"]]
 
 
 def floors_below(rungs: Sequence[dict[str, Any]]) -> list[str]:
@@ -188,18 +203,35 @@ def start_axes(
     return figure, axes
 
 
-def _scale_axes(axes: Axes, rungs: Sequence[dict[str, Any]], sizes: Sequence[int], shape: Format, unit: str) -> None:
+def _scale_axes(
+    axes: Axes,
+    rungs: Sequence[dict[str, Any]],
+    sizes: Sequence[int],
+    shape: Format,
+    unit: str,
+    ahead: dict[str, list[dict[str, Any]]],
+    recommended: str,
+) -> None:
     axes.set_xscale("log")
-    margin = (sizes[-1] / sizes[0]) ** 0.02
-    axes.set_xlim(sizes[0] / margin, sizes[-1] * margin)
-    axes.set_ylim(*_score_range(rungs))
+    furthest = max([points[-1]["n_train"] for points in ahead.values() if points], default=sizes[-1])
+    margin = (furthest / sizes[0]) ** 0.02
+    axes.set_xlim(sizes[0] / margin, furthest * margin)
+    low, high = _score_range(rungs)
+    tops = [point["estimate"] + 0.01 for points in ahead.values() for point in points]
+    axes.set_ylim(low, min(1.004, max([high, *tops, *(point["high"] for point in ahead.get(recommended, []))])))
     axes.grid(axis="y", color=FAINT, lw=0.6)
-    axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
+    ticks = [*sizes, *([2 * sizes[-1], furthest] if furthest > sizes[-1] else [])]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    places = [axes.transData.transform((size, 0.5))[0] for size in sizes]
-    texts = [wording.count(size) for size in sizes]
-    axes.set_xticklabels(thin_out(texts, places, shape.font))
+    places = [axes.transData.transform((size, 0.5))[0] for size in ticks]
+    axes.set_xticklabels(thin_out([wording.count(size) for size in ticks], places, shape.font))
+    if furthest > sizes[-1]:
+        axes.axvline(sizes[-1], color=SOFT, lw=0.8, dashes=(1, 2.5), zorder=1)
+        axes.annotate(
+            "forecast", (sizes[-1], 0), xycoords=("data", "axes fraction"), xytext=(6, 6), textcoords="offset points",
+            color=SOFT, fontsize=shape.font - 1,
+        )  # fmt: skip
     axes.set_xlabel(f"training {unit}s (log scale)", color=SOFT, labelpad=8)
     axes.annotate(
         "AUROC, bands are 95 % intervals",
@@ -260,6 +292,20 @@ def _plot_run(axes: Axes, run: Sequence[dict[str, Any]], look: Look, *, is_best:
     if look.dash:
         line.set_dashes(look.dash)
     axes.plot(n, estimate, ls="", zorder=layer, **marker(look, look.marker, 6.5 if is_best else 5.5))
+
+
+def _plot_ahead(axes: Axes, points: Sequence[dict[str, Any]], look: Look, *, is_best: bool, layer: int) -> None:
+    """The forecast: dotted, with the band of the recommended rung alone, for bands of all would hide each other."""
+    if not points:
+        return
+    n = [point["n_train"] for point in points]
+    estimate, low, high = ([point[key] for point in points] for key in ("estimate", "low", "high"))
+    ink = look.casing or look.colour
+    if is_best:
+        axes.fill_between(n, low, high, color=ink, alpha=0.08, lw=0, zorder=2)
+        for edge in (low, high):
+            axes.plot(n, edge, color=ink, lw=0.6, ls=":", alpha=0.7, zorder=2.5)
+    axes.plot(n, estimate, color=ink, lw=2.2 if is_best else 1.4, ls=(0, (1, 1.6)), zorder=layer)
 
 
 def marker(look: Look, marker: str, size: float) -> dict[str, Any]:
