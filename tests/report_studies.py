@@ -178,6 +178,7 @@ def _draw_evidence(
             }
             for i, name in enumerate(reversed(names[:-1]))
         ],
+        "margin": 0.02,
         "verdict": {
             "recommended": best, "grade": grade, "crossover": None, "needed": None,
             "sentences": [{"text": text, "rule": f"rule of sentence {i}"} for i, text in enumerate(said)],

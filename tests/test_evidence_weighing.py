@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drawn_studies import draw_study
-from medladder.errors import StudyError
+from medladder.errors import OptionError, StudyError
 from medladder.evidence.comparisons import Comparison
 from medladder.evidence.intervals import Interval
 from medladder.evidence.verdict import Pick, Standing, pick_rung
@@ -32,7 +32,7 @@ def test_evidence_json_has_the_keys_of_the_contract(tmp_path):
     assert found == json.loads(json.dumps(evidence.to_json()))
     assert list(found) == [
         *("protocol", "target", "confidence", "unit", "n_test", "classes", "positive", "rungs", "comparisons"),
-        *("verdict", "selected", "cost"),
+        *("margin", "verdict", "selected", "cost"),
     ]
     assert found["n_test"] == {"patients": 120, "per_class": [60, 60], "folds": 1}
     assert (found["positive"], found["target"], found["unit"]) == ("pneumonia", "expected", "patient")
@@ -239,3 +239,49 @@ making = ("rungs", "images", "cohort", "study", "engine")
 assert not any("medladder." + name in sys.modules for name in making)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_another_margin_is_marked_as_chosen_afterwards(tmp_path):
+    folder = draw_study(
+        tmp_path, rungs=("prior", "logistic", "dnn"), auroc={"logistic": 0.9, "dnn": 0.92}, n_test_patients=300
+    )
+    planned, wide = weigh(folder), weigh(folder, margin=0.1)
+    assert (planned.margin, wide.margin) == (0.02, 0.1)
+    assert "margin chosen afterwards" not in rules(planned)
+    assert "margin chosen afterwards" in rules(wide)
+    assert "0.1 AUROC was chosen after looking; the plan said 0.02" in " ".join(w.text for w in wide.verdict.warnings)
+    assert wide.recommended == "logistic", "within .1 the simpler rung is as good"
+    assert weigh(folder).to_json() == planned.to_json(), "the plan stands"
+    with pytest.raises(OptionError, match="A margin of 0"):
+        weigh(folder, margin=0)
+
+
+def test_curves_and_forecasts_of_a_study(tmp_path):
+    folder = draw_study(
+        tmp_path, rungs=("prior", "logistic", "dnn"), auroc={"logistic": 0.9, "dnn": 0.92}, n_test_patients=300
+    )
+    evidence = weigh(folder).to_json()
+    prior, *learned = evidence["rungs"]
+    assert (prior["curve"], prior["forecast"]) == (None, None)
+    largest = prior["points"][-1]["n_train"]
+    for rung in learned:
+        assert [one["n_train"] for one in rung["forecast"]] == [2 * largest, 5 * largest, 10 * largest]
+        for one in rung["forecast"]:
+            score = one["auroc"]
+            assert 0 <= score["new_low"] <= score["low"] <= score["estimate"] <= score["high"] <= score["new_high"] <= 1
+        sizes = [point["n_train"] for point in rung["curve"]["points"]]
+        assert sizes == sorted(set(sizes))
+        assert {sizes[0], largest, 10 * largest} <= set(sizes)
+        assert rung["curve"]["course"] in ("rises", "falls", "breaks", "not shown")
+    pick = evidence["verdict"]["recommended"]
+    assert [pick in (one["lower"], one["upper"]) for one in evidence["verdict"]["crossover"]] == [True]
+    gain = next(rung for rung in learned if rung["rung"] == pick)["curve"]["gain_at_twice"]
+    [said] = [s["text"] for s in evidence["verdict"]["sentences"] if "twice the training patients" in s["text"]]
+    assert f"{gain['estimate']:+.3f}".replace("-", "−") in said
+
+
+def test_one_size_has_no_curve(tmp_path):
+    evidence = weigh(draw_study(tmp_path, sizes=(86,), n_test_patients=120)).to_json()
+    assert all(rung["curve"] is None and rung["forecast"] is None for rung in evidence["rungs"])
+    assert evidence["verdict"]["crossover"] == []
+    assert evidence["verdict"]["needed"] is None

@@ -168,7 +168,11 @@ def check(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a study.")], as_json: AsJson = False
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a study.")],
+    margin: Annotated[
+        float | None, typer.Option(help="AUROC that counts as no difference; another than planned is marked so.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Weigh and draw again, from the study's files alone."""
     from ..evidence.weighing import weigh
@@ -177,7 +181,7 @@ def report(
 
     with errors_spoken(as_json=as_json):
         folder = StudyFolder(run)
-        evidence = weigh(folder).to_json()
+        evidence = weigh(folder, margin=margin).to_json()
         page = write_report(folder)
         if as_json:
             print_json({"report": str(page)})

@@ -92,7 +92,9 @@ def foresee(
     found = []
     for place, n in enumerate(sizes):
         low, high = np.percentile(expected[:, place], tails)
-        new_low, new_high = np.percentile(new[:, place], tails)
+        # One study scatters more than the mean; of little scatter the draws' own chance is larger.
+        once_low, once_high = np.percentile(new[:, place], tails)
+        new_low, new_high = min(once_low, low), max(once_high, high)
         estimate = float(np.clip(expected[:, place].mean(), low, high))
         found.append(Foreseen(int(n), Interval(estimate, float(low), float(high)), float(new_low), float(new_high)))
     return tuple(found)

@@ -15,7 +15,7 @@ _SAID_ELSEWHERE = ("no-patient-ids", "thin-class")
 
 
 def find_warnings(
-    scores: Scores, standing: Standing, pick: Pick, *, is_training_draw_held: bool
+    scores: Scores, standing: Standing, pick: Pick, *, is_training_draw_held: bool, planned_margin: float
 ) -> tuple[Sentence, ...]:
     """All warnings, the gravest first."""
     return (
@@ -24,6 +24,7 @@ def find_warnings(
         *_of_test_part(scores, standing),
         *_of_trials(scores, standing),
         *_of_looking(scores),
+        *_of_margin(standing.margin, planned_margin),
         *_of_repeats(scores.plan.repeats, is_training_draw_held),
     )
 
@@ -104,6 +105,14 @@ def _of_looking(scores: Scores) -> Iterator[Sentence]:
         yield Sentence(
             f"The study was extended after looking, {times}: its intervals do not allow for that.",
             "extended after looking",
+        )
+
+
+def _of_margin(margin: float, planned: float) -> Iterator[Sentence]:
+    if margin != planned:
+        yield Sentence(
+            f"The margin of {margin:g} AUROC was chosen after looking; the plan said {planned:g}.",
+            "margin chosen afterwards",
         )
 
 

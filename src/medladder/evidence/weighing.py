@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import StudyError
+from ..errors import OptionError, StudyError
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import PROTOCOL
@@ -59,6 +59,7 @@ class Evidence:
     classes: tuple[str, ...]
     rungs: tuple[RungEvidence, ...]
     comparisons: tuple[Comparison, ...]
+    margin: float
     verdict: Verdict
     selected: Selected
     cost: Mapping[str, Sequence[Mapping[str, float]]]
@@ -80,6 +81,7 @@ class Evidence:
             "positive": self.classes[1] if len(self.classes) == 2 else None,
             "rungs": [rung.to_json() for rung in self.rungs],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
+            "margin": self.margin,
             "verdict": self.verdict.to_json(),
             "selected": self.selected.to_json(),
             "cost": {rung: [dict(at) for at in sizes] for rung, sizes in self.cost.items()},
@@ -102,17 +104,29 @@ class Evidence:
         return f"{sentences}<table>{head}{rows}</table>"
 
 
-def weigh(run: StudyFolder | str | os.PathLike[str]) -> Evidence:
+def weigh(run: StudyFolder | str | os.PathLike[str], *, margin: float | None = None) -> Evidence:
     """Weigh a study and leave evidence.json in its folder.
+
+    `margin` is a difference in AUROC, 0–1, that shall count as none; another than the plan's was chosen after looking,
+    and a warning says so.
 
     Raises
     ------
     StudyError
         The record is missing or damaged, no trial was finished, or no test fold holds every class.
+    OptionError
+        A margin that is not above 0 and below .5.
     """
     folder = run if isinstance(run, StudyFolder) else StudyFolder(run)
     scores = read_scores(folder)
     _check(scores)
+    planned_margin = scores.plan.margin
+    if margin is not None:
+        if not 0 < margin < 0.5:
+            raise OptionError(
+                found=f"A margin of {margin:g}.", needed="Above 0 and below 0.5 AUROC.", do="Give one, such as 0.02."
+            )
+        scores = replace(scores, plan=replace(scores.plan, margin=margin))
     shared = {n: shared_training(scores.cohort, len(scores.units), n) for n in scores.plan.sizes}
     rungs, curves = [], {}
     for planned in scores.plan.rungs:
@@ -134,7 +148,8 @@ def weigh(run: StudyFolder | str | os.PathLike[str]) -> Evidence:
         classes=scores.cohort.classes,
         rungs=tuple(rungs),
         comparisons=comparisons,
-        verdict=_judge(scores, rungs, curves, standing, shared),
+        margin=scores.plan.margin,
+        verdict=_judge(scores, rungs, curves, standing, shared, planned_margin),
         selected=correct_pick(standing, curves, shared, seed=scores.plan.seed),
         cost=_cost(scores),
     )
@@ -249,13 +264,14 @@ def _judge(
     curves: Mapping[str, Mapping[int, Measure]],
     standing: Standing,
     shared: Mapping[int, Float[np.ndarray, "f f"]],
+    planned_margin: float,
 ) -> Verdict:
     pick = pick_rung(standing)
     outlooks = {rung.rung: rung.outlook for rung in rungs if rung.outlook is not None}
     trend = _trend(standing, pick, curves, outlooks.get(pick.rung), shared)
     here = _points_at(rungs, standing.n_train)
     is_trained = all(point.holds != "test patients only" for point in here.values())
-    warnings = find_warnings(scores, standing, pick, is_training_draw_held=is_trained)
+    warnings = find_warnings(scores, standing, pick, is_training_draw_held=is_trained, planned_margin=planned_margin)
     return Verdict(
         pick.rung,
         pick.grade,

@@ -100,7 +100,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "floors_below": floors_below(evidence["rungs"]) if len(sizes) > 1 else [],
         "scores": draw_scores(evidence, sizes, looks, label=finding) if sizes else None,
         "scores_said": saying.say_curves(evidence, sizes) if sizes else None,
-        "differences": tables.group_differences(evidence, plan.margin),
+        "differences": tables.group_differences(evidence, evidence["margin"]),
         "networks": networks,
         "parameters": parameters,
         "parameters_said": saying.say_parameters(parameters, compared, evidence["unit"]) if parameters else None,
