@@ -19,6 +19,7 @@ from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import Plan, PlannedRung
 from . import saying, tables, wording
+from .ahead import gather_ahead
 from .diagrams import draw_network
 from .feature_maps import draw_feature_maps
 from .figures import draw_scores, floors_below
@@ -101,6 +102,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "scores": draw_scores(evidence, sizes, looks, label=finding) if sizes else None,
         "scores_said": saying.say_curves(evidence, sizes) if sizes else None,
         "differences": tables.group_differences(evidence, evidence["margin"]),
+        "ahead": gather_ahead(evidence),
         "networks": networks,
         "parameters": parameters,
         "parameters_said": saying.say_parameters(parameters, compared, evidence["unit"]) if parameters else None,
