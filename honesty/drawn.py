@@ -86,7 +86,7 @@ def _noise(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array
 # Rungs: `fit(weights, x, y, rng)`, weights `(draw, patient)` 1 for those a draw trains on; predicts `(draw, patient)`.
 
 
-def fit_lda(weights: Array, x: Array, y: Array, rng: np.random.Generator) -> Predict:
+def fit_lda(weights: Array, x: Array, y: Array, _rng: np.random.Generator) -> Predict:
     """Linear discriminant analysis in closed form."""
     mean, size = x.mean(axis=1), x.shape[2]
     images = x.reshape(-1, size)
@@ -99,13 +99,13 @@ def fit_lda(weights: Array, x: Array, y: Array, rng: np.random.Generator) -> Pre
     return _linear(slope, np.log(n1 / n0) - ((m1 + m0) * slope).sum(axis=1) / 2)
 
 
-def fit_centroid(weights: Array, x: Array, y: Array, rng: np.random.Generator) -> Predict:
+def fit_centroid(weights: Array, x: Array, y: Array, _rng: np.random.Generator) -> Predict:
     """The nearer class mean."""
     (m1, n1), (m0, n0) = _centres(weights, x.mean(axis=1), y)
     return _linear(m1 - m0, np.log(n1 / n0) - (m1**2 - m0**2).sum(axis=1) / 2)
 
 
-def fit_logistic(weights: Array, x: Array, y: Array, rng: np.random.Generator) -> Predict:
+def fit_logistic(weights: Array, x: Array, y: Array, _rng: np.random.Generator) -> Predict:
     """Logistic regression with a ridge, by six Newton steps."""
     mean = np.concatenate([x.mean(axis=1), np.ones((len(x), 1))], axis=1)
     squares = (mean[:, :, None] * mean[:, None, :]).reshape(len(x), -1)
@@ -121,7 +121,7 @@ def fit_logistic(weights: Array, x: Array, y: Array, rng: np.random.Generator) -
     return _linear(found[:, :-1], found[:, -1])
 
 
-def fit_bayes(weights: Array, x: Array, y: Array, rng: np.random.Generator) -> Predict:
+def fit_bayes(weights: Array, x: Array, y: Array, _rng: np.random.Generator) -> Predict:
     """Gaussian naive Bayes: each class has its own variances."""
     mean = x.mean(axis=1)
     (m1, n1), (m0, n0) = _centres(weights, mean, y)
@@ -140,7 +140,7 @@ def fit_bayes(weights: Array, x: Array, y: Array, rng: np.random.Generator) -> P
     return predict
 
 
-def fit_neighbours(weights: Array, x: Array, y: Array, rng: np.random.Generator) -> Predict:
+def fit_neighbours(weights: Array, x: Array, y: Array, _rng: np.random.Generator) -> Predict:
     """Shares of positives among neighbours, near ones counting more."""
     mean = x.mean(axis=1)
     width = x.shape[2] / 3

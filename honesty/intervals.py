@@ -198,8 +198,8 @@ def render(rows: list[Row], before: list[Row] | None = None) -> str:
     head = "| cell | test patients in the thinner class | n | " + " | ".join(METRICS) + " |"
     lines = [
         f"Coverage of 95 % intervals in %, ± Monte Carlo error ({min(row.studies for row in rows)}–"
-        f"{max(row.studies for row in rows)} studies a cell); in brackets the mean half-width, and after the slash that "
-        "of an interval that knew the estimate's standard deviation. Bold: outside "
+        f"{max(row.studies for row in rows)} studies a cell); in brackets the mean half-width, and after the slash "
+        "that of an interval that knew the estimate's standard deviation. Bold: outside "
         f"{GOAL[0]:.0f}–{GOAL[1]:.0f} % by more than two Monte Carlo errors"
         f" (under {FEW_PATIENTS} test patients in a class: below {FEW_GOAL:.0f} %).",
         "",

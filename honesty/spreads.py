@@ -1,4 +1,4 @@
-"""What the training draw brings to a score, on many drawn populations: where the prior of `evidence/variance.py` is from.
+"""What the training draw brings to a score, on many drawn populations: the source of the prior in `variance.py`.
 
     python honesty/spreads.py FOLDER [--studies 150] [--processes 1] [--table]
 
@@ -111,11 +111,11 @@ def sum_up(folder: Path) -> list[dict[str, Any]]:
         for n in design.sizes:
             studies = [study for result in results for study in result[str(n)]]
             for k, metric in enumerate(METRICS):
-                rows.append({"cell": name, "n": n, "metric": metric, **_components(design, studies, k)})
+                rows.append({"cell": name, "n": n, "metric": metric, **_components(studies, k)})
     return rows
 
 
-def _components(design: Design, studies: list[Any], k: int) -> dict[str, float]:
+def _components(studies: list[Any], k: int) -> dict[str, float]:
     estimate, unit, stated, true = (np.array([study["metrics"][k][j] for study in studies]) for j in range(4))
     expected = true.mean()
     off = true - expected

@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 from medladder.errors import InputError
 from medladder.evidence import curves
 from medladder.evidence.curves import Trials, fit_curve
-from medladder.evidence.families import FAMILIES, N_SHAPE, Prior
+from medladder.evidence.families import FAMILIES, N_SHAPE, NETWORK, Prior
 
 SIZES = (60, 120, 180, 240, 300, 360)
 MEDIAN = np.zeros((1, N_SHAPE))
@@ -75,7 +75,8 @@ def test_every_family_passes_its_reference_and_is_monotone(numbers: list[float],
 
 
 def test_beliefs_before_any_data_add_up() -> None:
-    assert sum(family.weight for family in FAMILIES) == pytest.approx(1)
+    for prior in (Prior(), NETWORK):
+        assert sum(family.belief(prior) for family in FAMILIES) == pytest.approx(1)
 
 
 # The likelihood
@@ -114,7 +115,7 @@ def test_scatter_at_full_overlap_is_no_evidence() -> None:
     agreed = np.where(trials.n_train == 400, 0.8, trials.score)
     sure = fit_curve(Trials(trials.n_train, trials.repeat, agreed), seed=1)
     told = fit_curve(Trials(trials.n_train, trials.repeat, agreed, overlap), seed=1)
-    assert np.std(told.expected([400])) > 2 * np.std(sure.expected([400]))
+    assert np.std(told.expected([400])) > 1.25 * np.std(sure.expected([400]))
     assert np.median(told.scatter([400])) > 0.01
 
 

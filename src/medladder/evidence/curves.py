@@ -33,9 +33,9 @@ _N_COMMON = 4
 # Before any score: log odds about today's level; standard deviation of a score at the largest size; its decay with n,
 # uniform from 0; and the log odds of the share of luck that a repeat has at all sizes alike.
 _LEVEL_SPREAD = 1.0
-_NOISE_MEDIAN, _NOISE_SPREAD = 0.03, 1.0
+_NOISE_MEDIAN, _NOISE_SPREAD = 0.03, 0.7
 _DECAY_MOST = 1.2
-_SHARED_CENTRE, _SHARED_SPREAD = 1.2, 1.3
+_SHARED_CENTRE, _SHARED_SPREAD = 2.5, 0.7
 _LEAST, _MOST = 1e-4, 1 - 1e-6
 
 
@@ -122,7 +122,7 @@ def fit_curve(trials: Trials, *, prior: Prior | None = None, particles: int = PA
     for family in FAMILIES:
         numbers, evidence = _sample(family, table, prior, particles, rng)
         drawn.append(numbers)
-        evidences.append(evidence + np.log(family.weight))
+        evidences.append(evidence + np.log(family.belief(prior)))
     beliefs = np.exp(np.array(evidences) - logsumexp(evidences))
     counts = _apportion(beliefs, particles)
     parts = [

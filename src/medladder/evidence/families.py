@@ -24,6 +24,10 @@ from scipy.special import expit
 N_SHAPE = 3
 """Numbers, at most, that shape a curve beside its error at the reference: κ first."""
 
+LATE_AT, LATE_SPREAD, LATE_POWER, LATE_LEAVES = 4.0, 1.5, 2.5, 0.003
+"""A late start: its middle, as a multiple of the reference, and the spread of that on the logarithm; how steep it is;
+and what share of the error it leaves."""
+
 Shapes = Float[np.ndarray, "draw shape"]
 Sizes = Float[np.ndarray, " size"]
 
@@ -42,6 +46,12 @@ class Prior:
     exponent: float = 0.5
     exponent_spread: float = 0.8
     """On the logarithm of the exponent."""
+    late_start: float = 0.02
+    """Belief, 0–1, that much is learned at once beyond the patients seen; `NETWORK` believes it more."""
+
+
+NETWORK = Prior(late_start=0.4)
+"""Of networks on raw images, which may learn little from hundreds of them and nearly all there is from thousands."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,8 @@ class Family:
     """One form of curve; `remaining` is g, from standard normal numbers that stand for its shape."""
 
     name: str
-    weight: float
-    """Share of the belief, before any data."""
+    weight: float | None
+    """Share, before any data, of the belief in an early start; None: all the belief in a late one."""
     remaining: Callable[[Shapes, Sizes, float, Prior], Float[np.ndarray, "draw size"]]
     is_falling: bool = False
 
@@ -60,7 +70,12 @@ class Family:
         if self.is_falling:
             # The error grows, toward at most half as much again: κ is above 1.
             lasting = 1 + 0.5 * lasting
-        return np.asarray(lasting + (1 - lasting) * self.remaining(shapes, sizes, at, prior))
+        early = lasting + (1 - lasting) * self.remaining(shapes, sizes, at, prior)
+        return np.asarray(early * _late_start(shapes, sizes, at) if self.weight is None else early)
+
+    def belief(self, prior: Prior) -> float:
+        """Share of the belief before any data, 0–1."""
+        return prior.late_start if self.weight is None else self.weight * (1 - prior.late_start)
 
 
 def _exponents(numbers: Float[np.ndarray, "draw one"], prior: Prior) -> Float[np.ndarray, "draw one"]:
@@ -90,10 +105,21 @@ def _exponential(shapes: Shapes, sizes: Sizes, at: float, prior: Prior) -> Float
     return np.asarray(np.exp(np.minimum((at - sizes) / (at * np.exp(shapes[:, 1:2])), 50.0)))
 
 
+def _late_start(shapes: Shapes, sizes: Sizes, at: float) -> Float[np.ndarray, "draw size"]:
+    """From some n on, likely beyond the reference, what error is left falls steeply, nearly to nothing."""
+    half = LATE_AT * at * np.exp(LATE_SPREAD * shapes[:, 2:3])
+    return np.asarray(_steep(sizes / half) / _steep(at / half))
+
+
+def _steep(share: Float[np.ndarray, "draw one"]) -> Float[np.ndarray, "draw one"]:
+    return np.asarray(LATE_LEAVES + (1 - LATE_LEAVES) / (1 + share**LATE_POWER))
+
+
 FAMILIES = (
     Family("power law", 0.4, _power),
     Family("POW4", 0.2, _shifted_power),
     Family("MMF4", 0.2, _sigmoid),
     Family("exponential", 0.15, _exponential),
     Family("falling", 0.05, _power, is_falling=True),
+    Family("late start", None, _power),
 )

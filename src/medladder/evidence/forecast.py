@@ -163,7 +163,11 @@ def recognise(trials: Trials, curve: Curve) -> Course:
     """Say whether the curve falls, or breaks: then no family fits, and a forecast stands on little."""
     misfit = _misfit(trials, curve)
     first, last = curve.expected([min(curve.sizes), curve.at]).T
-    if (last < first - _NOTABLE).mean() >= _SURE:
+    fell = (
+        trials.score[trials.n_train == trials.n_train.min()].mean() - trials.score[trials.n_train == trials.at].mean()
+    )
+    # What does not fall in the scores either is a dent that no family fits, not a fall.
+    if (last < first - _NOTABLE).mean() >= _SURE and fell > _NOTABLE:
         return Course("falls", misfit)
     if misfit < _MISFIT:
         return Course("breaks", misfit)

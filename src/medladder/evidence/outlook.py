@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .curves import Curve, Trials, fit_curve
+from .families import Prior
 from .forecast import HORIZON, Course, Foreseen, Span, crossover, foresee, patients_needed, recognise
 from .intervals import Interval
 from .metrics import Measure
@@ -58,7 +59,9 @@ class Outlook:
         ]
 
 
-def look_out(measures: Mapping[int, Measure], *, margin: float, confidence: float) -> Outlook | None:
+def look_out(
+    measures: Mapping[int, Measure], *, margin: float, confidence: float, prior: Prior | None = None
+) -> Outlook | None:
     """Fit the curve of one rung's AUROC over sizes; None with fewer than two.
 
     The test patients are the same at all sizes and in all repeats, so that their chance does not show in the scatter:
@@ -67,7 +70,7 @@ def look_out(measures: Mapping[int, Measure], *, margin: float, confidence: floa
     if len(measures) < 2:
         return None
     trials = trials_of(measures)
-    curve = fit_curve(trials)
+    curve = fit_curve(trials, prior=prior)
     last = max(measures)
     tested = math.sqrt(patient_variance(measures[last])[0])
     sizes = sorted({last, *np.geomspace(min(measures), HORIZON * last, _COURSE_POINTS).round().astype(int).tolist()})

@@ -30,9 +30,9 @@ class SpreadPrior:
 
     `ratio` is the median of s²(n) over the variance that one model's score would have if it were tested on n patients,
     which ties s² to what the score can spread by at that n; `ratio_sd` is the standard deviation of its logarithm. γ is
-    near `decay`, λ near `linear`. Of what two models share, the part `singly` is taught by single patients. In folds, what
-    the test patients bring and what the same patients taught other folds' models correlate by `alike` where subsets
-    overlap little, and by `alike_whole` where each is all there is.
+    near `decay`, λ near `linear`. Of what two models share, the part `singly` is taught by single patients. In folds,
+    what the test patients bring and what the same patients taught other folds' models correlate by `alike` where
+    subsets overlap little, and by `alike_whole` where each is all there is.
     """
 
     ratio: float

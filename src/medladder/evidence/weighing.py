@@ -16,6 +16,7 @@ from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import PROTOCOL
 from .comparisons import Comparison, compare_all, paired_change
+from .families import NETWORK, Prior
 from .intervals import quantile
 from .metrics import Measure
 from .outlook import Outlook, find_crossings, look_out, span_to
@@ -135,7 +136,8 @@ def weigh(run: StudyFolder | str | os.PathLike[str], *, margin: float | None = N
         points = _points(scores, planned.rung, measured, shared)
         outlook = None
         if planned.family != "floor":
-            outlook = look_out(curves[planned.rung], margin=scores.plan.margin, confidence=CONFIDENCE)
+            prior = NETWORK if planned.family == "deep" else Prior()
+            outlook = look_out(curves[planned.rung], margin=scores.plan.margin, confidence=CONFIDENCE, prior=prior)
         rungs.append(RungEvidence(planned.rung, planned.family, points, outlook))
     counts = _counts(scores)
     decided_at = _size_to_decide_at(scores, curves)
