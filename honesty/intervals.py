@@ -146,10 +146,9 @@ class Row:
     best_half: float
     bias: float
 
-    @property
-    def is_held(self) -> bool:
-        """The goal, give or take two Monte Carlo errors."""
-        low, high = GOAL[0], GOAL[1]
+    def is_held(self, goal: tuple[float, float] = GOAL) -> bool:
+        """Whether the goal is met, give or take two Monte Carlo errors."""
+        low, high = goal
         slack = 2 * self.error
         return self.coverage >= low - slack and (self.fewest < FEW_PATIENTS or self.coverage <= high + slack)
 
@@ -171,11 +170,11 @@ def sum_up(folder: Path, cells: dict[str, Design], error: float) -> list[Row]:
             truth = known[f"{asked.rung} {asked.n} {mark(asked)}"]
             found = np.array([study for result in batches[name].values() for study in result[str(n)]])
             for k, metric in enumerate(METRICS):
-                rows.append(_row(name, n, fewest, metric, truth[metric], found[:, k]))
+                rows.append(make_row(name, n, fewest, metric, truth[metric], found[:, k]))
     return rows
 
 
-def _row(name: str, n: int, fewest: int, metric: str, truth: list[float], found: np.ndarray) -> Row:
+def make_row(name: str, n: int, fewest: int, metric: str, truth: list[float], found: np.ndarray) -> Row:
     estimate, low, high = found.T
     held = (low <= truth[0]) & (truth[0] <= high)
     share, count = held.mean(), len(held)
@@ -192,7 +191,7 @@ def _row(name: str, n: int, fewest: int, metric: str, truth: list[float], found:
     )
 
 
-def render(rows: list[Row], before: list[Row] | None = None) -> str:
+def render(rows: list[Row], before: list[Row] | None = None, *, goal: tuple[float, float] = GOAL) -> str:
     """The table; `before` are rows of the same studies weighed by another version."""
     old = {(row.cell, row.n, row.metric): row for row in before or []}
     head = "| cell | test patients in the thinner class | n | " + " | ".join(METRICS) + " |"
@@ -200,35 +199,35 @@ def render(rows: list[Row], before: list[Row] | None = None) -> str:
         f"Coverage of 95 % intervals in %, ± Monte Carlo error ({min(row.studies for row in rows)}–"
         f"{max(row.studies for row in rows)} studies a cell); in brackets the mean half-width, and after the slash "
         "that of an interval that knew the estimate's standard deviation. Bold: outside "
-        f"{GOAL[0]:.0f}–{GOAL[1]:.0f} % by more than two Monte Carlo errors"
-        f" (under {FEW_PATIENTS} test patients in a class: below {FEW_GOAL:.0f} %).",
+        f"{goal[0]:g}–{goal[1]:g} % by more than two Monte Carlo errors"
+        f" (under {FEW_PATIENTS} test patients in a class: below {min(goal[0], FEW_GOAL):g} %).",
         "",
         head,
         "|" + "---|" * (3 + len(METRICS)),
     ]
     for place in range(0, len(rows), len(METRICS)):
         here = rows[place : place + len(METRICS)]
-        cells = [_shown(row, old.get((row.cell, row.n, row.metric))) for row in here]
+        cells = [_shown(row, old.get((row.cell, row.n, row.metric)), goal) for row in here]
         lines.append(f"| {here[0].cell} | {here[0].fewest} | {here[0].n} | " + " | ".join(cells) + " |")
-    lines += ["", _pooled("all cells", rows)]
+    lines += ["", _pooled("all cells", rows, goal)]
     if old:
-        lines += [_pooled("before", list(old.values()))]
+        lines += [_pooled("before", list(old.values()), goal)]
     return "\n".join(lines) + "\n"
 
 
-def _shown(row: Row, before: Row | None) -> str:
-    share = f"{row.coverage:.1f}" if row.is_held else f"**{row.coverage:.1f}**"
+def _shown(row: Row, before: Row | None, goal: tuple[float, float]) -> str:
+    share = f"{row.coverage:.1f}" if row.is_held(goal) else f"**{row.coverage:.1f}**"
     was = "" if before is None else f"{before.coverage:.1f} [{before.half:.3f}] → "
     return f"{was}{share} ± {row.error:.1f} [{row.half:.3f}/{row.best_half:.3f}]"
 
 
-def _pooled(name: str, rows: list[Row]) -> str:
+def _pooled(name: str, rows: list[Row], goal: tuple[float, float]) -> str:
     said = [
         f"{metric} {np.mean([r.coverage for r in rows if r.metric == metric]):.1f} %, half-width over the best "
         f"{np.mean([r.half / r.best_half for r in rows if r.metric == metric]):.2f}"
         for metric in METRICS
     ]
-    held = sum(row.is_held for row in rows)
+    held = sum(row.is_held(goal) for row in rows)
     return f"{name}: {held} of {len(rows)} in the goal; mean coverage {'; '.join(said)}."
 
 
