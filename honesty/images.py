@@ -4,9 +4,9 @@
     python honesty/images.py FOLDER --table
 
 A study is drawn anew each time and goes the road of `medladder study`: subsets by `Pool`, parts for choosing,
-thresholds chosen out of part. E(n) is the mean over 200 models of fresh draws, twenty at a time scored on fresh patients of their
-own. FOLDER keeps every probability (`studies/`), so that the table is weighed by whatever rules stand now; a run that
-was stopped goes on where it was.
+thresholds chosen out of part. E(n) is the mean over 200 models of fresh draws, twenty at a time scored on fresh
+patients of their own. FOLDER keeps every probability (`studies/`), so that the table is weighed by whatever rules stand
+now; a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from medladder.splits import Pool, draw_seed, parts_for_choosing, stratified_fol
 
 NAME, TRUTH = "images", "images_truth"
 SIDE = 12
-LADDER = ("logistic", "svm", "forest", "boosting", "nn", "dnn", "cnn")
+LADDER = ("logistic", "svm", "forest", "boosting", "nn", "dnn", "cnn:members=1,epochs=20")
 STUDIES, MODELS, MODELS_A_BATCH, FRESH = 300, 200, 20, 4000
 GOAL, POOLED_GOAL = (91.0, 98.5), (93.0, 97.0)
 

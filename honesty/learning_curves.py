@@ -22,8 +22,8 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import t as student
 
-from medladder.evidence.curves import Trials, fit_curve
-from medladder.evidence.families import Prior
+from medladder.evidence.curves import Curve, Trials, fit_curve
+from medladder.evidence.families import NETWORK, Prior
 from medladder.evidence.forecast import foresee
 
 PILOT = 360
@@ -41,12 +41,42 @@ def read(path: Path) -> dict[tuple[str, str, str], Trials]:
     return {key: Trials(*(np.array(column) for column in zip(*found, strict=True))) for key, found in rows.items()}
 
 
-def ours(prior: Prior, *, endless: bool = False) -> Callable[[Trials, np.ndarray], Forecast]:
-    """Our forecast, of the mean over as many repeats as there are or over endlessly many."""
+def ours(prior: Prior) -> Callable[[Trials, np.ndarray], Forecast]:
+    """Our forecast of the mean over the pilot's own repeats, which go on to more patients."""
 
     def forecast(pilot: Trials, sizes: np.ndarray) -> Forecast:
-        repeats = None if endless else len(np.unique(pilot.repeat))
-        points = foresee(fit_curve(pilot, prior=prior), sizes.astype(int).tolist(), repeats=repeats)
+        curve = fit_curve(pilot, prior=prior)
+        drawn = np.clip(curve.expected(sizes) + luck_of_the_repeats(pilot, curve, sizes), 0, 1)
+        low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+        return drawn.mean(axis=0), low, high
+
+    return forecast
+
+
+def luck_of_the_repeats(pilot: Trials, curve: Curve, sizes: np.ndarray) -> np.ndarray:
+    """By how much the mean over these repeats will lie off E(n), a draw a row.
+
+    What a repeat has at all sizes alike shows in how far the pilot's means lie off the curve: standard deviations from
+    it correlate by ρ between sizes, so that those to come are normal given those that were seen.
+    """
+    seen = np.unique(pilot.n_train)
+    repeats = len(np.unique(pilot.repeat))
+    means = np.array([pilot.score[pilot.n_train == n].mean() for n in seen])
+    away = ((means - curve.expected(seen)) / curve.scatter(seen)).sum(axis=1)
+    together = curve.shared / (1 - curve.shared + len(seen) * curve.shared)
+    spread = np.sqrt(np.maximum(curve.shared - len(seen) * curve.shared * together, 0) / repeats)
+    alone = np.sqrt((1 - curve.shared) / repeats)
+    rng = np.random.default_rng(0)
+    alike = together * away + spread * rng.standard_normal(len(away))
+    chance = alone[:, None] * rng.standard_normal((len(away), len(sizes)))
+    return curve.scatter(sizes) * (alike[:, None] + chance)
+
+
+def expected(prior: Prior) -> Callable[[Trials, np.ndarray], Forecast]:
+    """Our forecast of E(n), as `medladder forecast` prints it."""
+
+    def forecast(pilot: Trials, sizes: np.ndarray) -> Forecast:
+        points = foresee(fit_curve(pilot, prior=prior), sizes.astype(int).tolist())
         return tuple(np.array([getattr(p.expected, name) for p in points]) for name in ("estimate", "low", "high"))
 
     return forecast
@@ -95,7 +125,8 @@ def main() -> None:
     prior = Prior()
     methods = {
         "ours": ours(prior),
-        "ours, E(n) alone": ours(prior, endless=True),
+        "E(n) alone": expected(prior),
+        "ours, of networks": ours(NETWORK),
         "ours, exponent / 2": ours(replace(prior, exponent=prior.exponent / 2)),
         "ours, exponent × 2": ours(replace(prior, exponent=prior.exponent * 2)),
         "flat": flat,

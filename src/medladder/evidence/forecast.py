@@ -72,21 +72,17 @@ def foresee(
     *,
     confidence: float = 0.95,
     shared_deviation: float = 0.0,
-    repeats: int | None = None,
 ) -> tuple[Foreseen, ...]:
     """Forecast the score at these sizes.
 
     `shared_deviation` is the standard deviation, at the largest size, of what all repeats have in common, such as one
-    set of test patients: no scatter between repeats shows it. It shrinks with the error. `repeats` asks for the mean
-    over so many repeats instead of endlessly many.
+    set of test patients: no scatter between repeats shows it. It shrinks with the error.
     """
     rng = np.random.default_rng(_NEW_STUDY)
     expected, scatter = curve.expected(sizes), curve.scatter(sizes)
     here = curve.expected([curve.at])
-    tested, averaged, once = rng.standard_normal((3, len(expected), 1))
+    tested, once = rng.standard_normal((2, len(expected), 1))
     expected = np.clip(expected + shared_deviation * tested * (1 - expected) / (1 - here), 0, 1)
-    if repeats is not None:
-        expected = np.clip(expected + scatter * averaged / math.sqrt(repeats), 0, 1)
     new = np.clip(expected + scatter * once, 0, 1)
     tails = [50 - 50 * confidence, 50 + 50 * confidence]
     found = []
