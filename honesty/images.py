@@ -236,8 +236,8 @@ def weigh_study(kind: Images, kept: Any, study: int) -> dict[tuple[int, str], li
                 folds.append(FoldScores(fold, np.arange(len(p)), overlap, both, decided, labels[test], test))
             by_size[n] = measure_folds(folds)
         weighed = weigh_metrics(by_size, {n: n * common for n in kind.sizes})
-        for n, metrics in weighed.items():
-            intervals = (metrics["auroc"], metrics["balanced_accuracy"], metrics["recalls"][1])
+        for n, point in weighed.items():
+            intervals = (point.metrics["auroc"], point.metrics["balanced_accuracy"], point.recalls[1])
             found[n, rung] = [[one.estimate, one.low, one.high] for one in intervals]
     return found
 

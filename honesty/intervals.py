@@ -93,8 +93,8 @@ def one_batch(design: Design, batch: Batch) -> dict[str, list[list[list[float]]]
     for study in batch.studies:
         drawn = draw_study(design, rng_of(NAME, batch.cell, study))
         weighed = weigh_metrics({n: measure_folds(folds) for n, folds in drawn.by_size.items()}, drawn.shared)
-        for n, metrics in weighed.items():
-            intervals = (metrics["auroc"], metrics["balanced_accuracy"], metrics["recalls"][1])
+        for n, point in weighed.items():
+            intervals = (point.metrics["auroc"], point.metrics["balanced_accuracy"], point.recalls[1])
             found[str(n)].append([[round(x, 5) for x in (one.estimate, one.low, one.high)] for one in intervals])
     return found
 

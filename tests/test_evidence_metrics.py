@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from medladder.evidence.intervals import (
     Interval,
@@ -18,7 +18,7 @@ from medladder.evidence.intervals import (
     proportion_interval,
     wilson_interval,
 )
-from medladder.evidence.metrics import auroc, brier_terms, macro_auroc
+from medladder.evidence.metrics import auroc, brier_terms, log_loss_terms
 from medladder.evidence.points import Measures, measure_folds, weigh_metrics
 from medladder.evidence.scores import FoldScores
 from medladder.evidence.variance import Variance, patient_variance, training_spread, variance_of
@@ -68,8 +68,17 @@ def test_auroc_is_scikit_learns_ties_included(pairs):
 def test_macro_auroc_is_scikit_learns():
     rng = np.random.default_rng(0)
     probabilities, truth = rng.dirichlet([1, 1, 1], size=60), np.arange(60) % 3
-    values, _ = macro_auroc(probabilities[None], truth)
-    assert values[0] == pytest.approx(roc_auc_score(truth, probabilities, multi_class="ovr"))
+    found = measure_folds([FoldScores(0, np.arange(1), 0.0, probabilities[None], truth[None], truth, np.arange(60))])
+    assert found.auroc.estimate == pytest.approx(roc_auc_score(truth, probabilities, multi_class="ovr"))
+    for k, area in enumerate(found.areas):
+        assert area.estimate == pytest.approx(roc_auc_score(truth == k, probabilities[:, k]))
+
+
+def test_log_loss_is_scikit_learns_and_finite():
+    rng = np.random.default_rng(0)
+    probabilities, truth = rng.dirichlet([1, 1, 1], size=60), np.arange(60) % 3
+    assert log_loss_terms(probabilities[None], truth).mean() == pytest.approx(log_loss(truth, probabilities))
+    assert np.isfinite(log_loss_terms(np.array([[[1.0, 0.0]]]), np.array([1]))).all()
 
 
 def test_brier_by_hand():
@@ -95,14 +104,15 @@ def test_hanley_mcneil_by_hand():
 def test_complete_separation_keeps_a_width():
     found = weigh_one(fold_of([0.9] * 20 + [0.1] * 20, [1] * 20 + [0] * 20))
     for name in ("auroc", "balanced_accuracy", "accuracy"):
-        assert found[name].estimate == found[name].high == 1
-        assert 0.7 < found[name].low < 0.97
-    assert found["brier"].low < found["brier"].estimate < found["brier"].high
+        assert found.metrics[name].estimate == found.metrics[name].high == 1
+        assert 0.7 < found.metrics[name].low < 0.97
+    brier = found.metrics["brier"]
+    assert brier.low < brier.estimate < brier.high
 
 
 def test_a_rung_that_tells_nobody_apart_scores_exactly_one_half():
     found = weigh_one(fold_of(np.full((3, 20), 0.3), np.arange(20) % 2))
-    assert found["auroc"] == Interval(0.5, 0.5, 0.5)
+    assert found.metrics["auroc"] == Interval(0.5, 0.5, 0.5)
 
 
 shares = st.floats(0, 1)
@@ -125,11 +135,43 @@ def test_every_interval_holds_its_estimate_and_stays_in_range(share, m, n, varia
         assert interval.high > interval.low
 
 
-@pytest.mark.parametrize("name", ["auroc", "balanced_accuracy", "accuracy", "brier"])
-def test_four_times_the_independent_patients_halve_the_interval(name):
-    scores, truth = gaussian(np.random.default_rng(1), 200)
-    once, more = (weigh_one(fold_of(np.tile(scores, k), np.tile(truth, k)))[name] for k in (1, 4))
-    assert (once.high - once.low) / (more.high - more.low) == pytest.approx(2, rel=0.1)
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 9))
+def test_m_times_the_independent_patients_narrow_every_interval_by_the_root_of_m(seed, m):
+    scores, truth = gaussian(np.random.default_rng(seed), 400)
+    once, more = (weigh_one(fold_of(np.tile(scores, k), np.tile(truth, k))).metrics for k in (1, m))
+    # The calibration error has a bias that falls with the patients; the operating points' slope is over a window.
+    for name in (
+        "auroc",
+        "average_precision",
+        "balanced_accuracy",
+        "accuracy",
+        "sensitivity",
+        "f1",
+        "brier",
+        "log_loss",
+    ):
+        narrowed = (once[name].high - once[name].low) / (more[name].high - more[name].low)
+        assert narrowed == pytest.approx(np.sqrt(m), rel=0.1), name
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 9))
+def test_copies_of_each_patient_narrow_nothing(seed, m):
+    scores, truth = gaussian(np.random.default_rng(seed), 100)
+    copied = fold_of(np.tile(scores, m), np.tile(truth, m), patients=np.tile(np.arange(100), m))
+    once, more = weigh_one(fold_of(scores, truth)).metrics, weigh_one(copied).metrics
+    for name in (
+        "auroc",
+        "average_precision",
+        "balanced_accuracy",
+        "accuracy",
+        "sensitivity",
+        "f1",
+        "brier",
+        "log_loss",
+    ):
+        assert more[name].high - more[name].low > 0.93 * (once[name].high - once[name].low), name
 
 
 def test_patients_in_two_classes_count_once():
@@ -145,16 +187,46 @@ def test_patients_in_two_classes_count_once():
 
 
 def test_swapping_the_classes_swaps_sensitivity_and_specificity_only():
-    scores, truth = gaussian(np.random.default_rng(3), 101, repeats=4)
+    scores, truth = gaussian(np.random.default_rng(3), 100, repeats=4)
     fold = fold_of(scores, truth)
     swapped = FoldScores(
         0, fold.repeats, 0.0, fold.probabilities[:, :, ::-1], 1 - fold.decided, 1 - truth, fold.patients
     )
     one, other = weigh_one(fold), weigh_one(swapped)
-    for name in ("auroc", "balanced_accuracy", "accuracy", "brier"):
-        assert one[name].to_json() == pytest.approx(other[name].to_json())
-    assert one["recalls"][0].to_json() == pytest.approx(other["recalls"][1].to_json())
-    assert one["recalls"][1].to_json() == pytest.approx(other["recalls"][0].to_json())
+    for name in ("auroc", "balanced_accuracy", "accuracy", "brier", "log_loss", "expected_calibration_error"):
+        assert one.metrics[name].to_json() == pytest.approx(other.metrics[name].to_json()), name
+    for name, twin in SWAPPED.items():
+        assert one.metrics[name].to_json() == pytest.approx(other.metrics[twin].to_json()), name
+    for k in (0, 1):
+        assert one.recalls[k].to_json() == pytest.approx(other.recalls[1 - k].to_json())
+
+
+SWAPPED = {
+    "sensitivity": "specificity",
+    "specificity": "sensitivity",
+    "sensitivity_at_specificity": "specificity_at_sensitivity",
+    "specificity_at_sensitivity": "sensitivity_at_specificity",
+}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.permutations(range(3)))
+def test_renaming_three_classes_changes_no_macro_metric(seed, order):
+    rng = np.random.default_rng(seed)
+    probabilities, truth = rng.dirichlet([1, 1, 1], size=(2, 60)), np.arange(60) % 3
+    place = np.argsort(order)
+
+    def weighed(probabilities, truth):
+        decided = probabilities.argmax(axis=2)
+        return weigh_one(FoldScores(0, np.arange(2), 0.0, probabilities, decided, truth, np.arange(60)))
+
+    one, other = weighed(probabilities, truth), weighed(probabilities[:, :, order], place[truth])
+    assert one.metrics.keys() == other.metrics.keys()
+    for name, interval in one.metrics.items():
+        assert interval.to_json() == pytest.approx(other.metrics[name].to_json()), name
+    for new, old in enumerate(order):
+        assert other.recalls[new].to_json() == pytest.approx(one.recalls[old].to_json())
+        assert other.areas[new].to_json() == pytest.approx(one.areas[old].to_json())
 
 
 def measures_at(sizes: dict[int, float], sd: float, seed: int = 0, overlap: float = 0.0) -> dict[int, Measures]:

@@ -13,10 +13,12 @@ from drawn_studies import draw_study
 from medladder.errors import OptionError, StudyError
 from medladder.evidence.comparisons import Comparison
 from medladder.evidence.intervals import Interval
+from medladder.evidence.points import METRICS
 from medladder.evidence.verdict import Pick, Standing, pick_rung
 from medladder.evidence.weighing import Evidence, weigh
 from medladder.record.cohort import CohortRecord
 from medladder.record.folder import FleetPredictions, StudyFolder
+from medladder.record.plan import OperatingPoints
 
 SMALL = {"rungs": ("prior", "logistic", "dnn"), "sizes": (31, 86), "repeats": 4, "n_test_patients": 120}
 
@@ -41,10 +43,16 @@ def test_evidence_json_has_the_keys_of_the_contract(tmp_path):
         assert list(rung) == ["rung", "family", "points", "curve", "forecast"]
         assert [point["n_train"] for point in rung["points"]] == [31, 86]
     point = found["rungs"][1]["points"][0]
-    metrics = ["auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "brier"]
-    assert list(point) == ["n_train", "repeats", "failed", "overlap", "holds", *metrics, "recall"]
-    assert list(point["recall"]) == ["normal", "pneumonia"]
-    assert all(list(point[name]) == ["estimate", "low", "high"] for name in metrics)
+    assert list(point) == [
+        *("n_train", "repeats", "failed", "overlap", "holds", *METRICS),
+        *("recall", "per_class_auroc", "confusion", "at_prevalence"),
+    ]
+    assert list(point["recall"]) == list(point["per_class_auroc"]) == ["normal", "pneumonia"]
+    for name in METRICS:
+        where = ["at"] if name in ("sensitivity_at_specificity", "specificity_at_sensitivity") else []
+        assert list(point[name]) == [*where, "estimate", "low", "high"]
+    assert np.sum(point["confusion"], axis=1).tolist() == [60, 60]
+    assert point["at_prevalence"] is None
     pairs = [(pair["rung"], pair["against"]) for pair in found["comparisons"]]
     assert pairs == [("logistic", "prior"), ("dnn", "prior"), ("dnn", "logistic")]
     assert list(found["comparisons"][0]) == [
@@ -59,11 +67,14 @@ def test_evidence_json_has_the_keys_of_the_contract(tmp_path):
 def test_more_than_two_classes_in_folds(tmp_path):
     evidence = weigh(draw_study(tmp_path, classes=("a", "b", "c"), folds=5, images_per_patient=2, **SMALL))
     point = evidence.rungs[1].points[0]
-    assert point.sensitivity is None
+    assert {name for name in METRICS if point.to_json()[name] is None} == {
+        *("sensitivity", "specificity", "sensitivity_at_specificity", "specificity_at_sensitivity")
+    }
+    assert point.auroc.estimate == pytest.approx(np.mean([area.estimate for area in point.per_class_auroc.values()]))
     assert list(point.recall) == ["a", "b", "c"]
     assert evidence.to_json()["positive"] is None
     recalls = [interval.estimate for interval in point.recall.values()]
-    assert point.balanced_accuracy.estimate == pytest.approx(np.mean(recalls))
+    assert point.metrics["balanced_accuracy"].estimate == pytest.approx(np.mean(recalls))
 
 
 def test_the_order_of_lines_moves_nothing(tmp_path):
@@ -114,7 +125,37 @@ def test_decision_weights_decide(tmp_path):
     ]
     folder.keep_trials(strict)
     point = weigh(folder).rungs[1].points[0]
-    assert (point.sensitivity.estimate, point.specificity.estimate) == (0, 1)
+    assert (point.metrics["sensitivity"].estimate, point.metrics["specificity"].estimate) == (0, 1)
+
+
+def test_operating_points_are_the_plans_or_said_to_be_chosen_afterwards(tmp_path):
+    folder = draw_study(tmp_path, **SMALL)
+    planned = weigh(folder)
+    assert planned.rungs[1].points[0].metrics["sensitivity_at_specificity"] is not None
+    assert "chosen afterwards" not in rules(planned)
+    strict = weigh(folder, at_specificity=0.99, prevalence=0.05)
+    before, after = (one.to_json()["rungs"][1]["points"][1] for one in (planned, strict))
+    assert (before["sensitivity_at_specificity"]["at"], after["sensitivity_at_specificity"]["at"]) == (0.9, 0.99)
+    assert after["sensitivity_at_specificity"]["estimate"] < before["sensitivity_at_specificity"]["estimate"]
+    assert after["at_prevalence"]["ppv"]["estimate"] < after["sensitivity"]["estimate"]
+    assert after["auroc"] == before["auroc"]
+    said = {one.rule: one.text for one in strict.verdict.warnings if "chosen afterwards" in one.rule}
+    assert list(said) == ["specificity chosen afterwards", "prevalence chosen afterwards"]
+    assert "0.99 was chosen after looking; the plan said 0.9" in said["specificity chosen afterwards"]
+
+
+def test_a_plan_of_before_operating_points_is_read(tmp_path):
+    folder = draw_study(tmp_path, **SMALL)
+    plan = folder.read_plan().to_json()
+    del plan["operating"]
+    folder.write_json("plan.json", plan)
+    assert folder.read_plan().operating == OperatingPoints()
+
+
+@pytest.mark.parametrize("wrong", [{"at_specificity": 1.0}, {"at_sensitivity": 0.0}, {"prevalence": -0.1}])
+def test_operating_points_out_of_range_are_refused(tmp_path, wrong):
+    with pytest.raises(OptionError, match="between 0 and 1"):
+        weigh(draw_study(tmp_path, **SMALL), **wrong)
 
 
 def test_shown(tmp_path):

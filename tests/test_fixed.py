@@ -25,10 +25,12 @@ from sklearn.metrics import (
 
 from medladder.errors import CohortError, OptionError
 from medladder.evidence.fixed import weigh_model
-from medladder.evidence.prevalence import at_prevalence
+from medladder.evidence.intervals import Interval
+from medladder.evidence.prevalence import Rate, at_prevalence
 from medladder.evidence.recalibration import recalibration_intercept, recalibration_slope
 from medladder.evidence.reliability import LEAST_UNITS, MOST_BINS, _bins, _squared_excess, reliability_of
 from medladder.evidence.subgroups import LEAST_PATIENTS, subgroup_scores
+from medladder.record.plan import OperatingPoints
 
 NAMES = ("normal", "mild", "severe", "other")
 BOUNDED = ("auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "brier")
@@ -315,22 +317,27 @@ def test_the_curve_holds_everyone_once_in_bins_of_enough(steps: list[int]) -> No
 # at another prevalence
 
 
+def rates(hits: tuple[int, int], counts: tuple[int, int]) -> tuple[Rate, Rate]:
+    specificity, sensitivity = (Rate.of_counts(hit, n) for hit, n in zip(hits, counts, strict=True))
+    return specificity, sensitivity
+
+
 def test_values_in_use_by_hand() -> None:
     # Sensitivity 8 / 10, specificity 36 / 40, and 10 % have it: .08 found, .09 false alarms, .81 cleared, .02 missed.
-    found = at_prevalence((36, 8), (40, 10), 0.1, 0.4, 0.25, confidence=0.95)
+    found = at_prevalence(*rates((36, 8), (40, 10)), 0.1, 0.4, 0.25, confidence=0.95)
     assert found.ppv.estimate == pytest.approx(8 / 17)
     assert found.npv.estimate == pytest.approx(81 / 83)
     # Odds 2 / 3 where 1 : 3 have it are odds 2 / 3 · (1 / 9) / (1 / 3) = 2 / 9 where 1 : 9 do.
     assert found.threshold == pytest.approx(2 / 11)
     assert found.net_benefit.estimate == pytest.approx(0.08 - 0.09 * 2 / 9)
     assert found.net_benefit_of_treating_all == pytest.approx(0.1 - 0.9 * 2 / 9)
-    assert at_prevalence((36, 8), (40, 10), 0.1, 0.4, None, confidence=0.95).threshold == pytest.approx(0.4)
+    assert at_prevalence(*rates((36, 8), (40, 10)), 0.1, 0.4, None, confidence=0.95).threshold == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(("hits", "counts"), [((36, 8), (40, 10)), ((7, 4), (9, 4)), ((300, 60), (320, 90))])
 def test_predictive_values_are_bounded_as_by_integration(hits: tuple[int, int], counts: tuple[int, int]) -> None:
     """PPV ≤ v where sensitivity ≤ false alarms · (1 - P) v / (P (1 - v)): integrated over Jeffreys' posteriors."""
-    found = at_prevalence(hits, counts, 0.2, 0.5, None, confidence=0.95)
+    found = at_prevalence(*rates(hits, counts), 0.2, 0.5, None, confidence=0.95)
     clear, hit = (beta(right + 0.5, n - right + 0.5) for right, n in zip(hits, counts, strict=True))
 
     def below(value: float) -> float:
@@ -341,8 +348,16 @@ def test_predictive_values_are_bounded_as_by_integration(hits: tuple[int, int], 
     assert below(found.ppv.high) == pytest.approx(0.975, abs=0.004)
 
 
+def test_a_rate_known_by_its_interval_is_about_that_known_by_counts() -> None:
+    interval = Interval(0.8, *(float(beta(80.5, 20.5).ppf(q)) for q in (0.025, 0.975)))
+    found = Rate.of_interval(interval, confidence=0.95)
+    assert found.estimate == 0.8
+    assert found.hits / (found.hits + found.misses) == pytest.approx(0.8, abs=0.01)
+    assert found.hits + found.misses == pytest.approx(101, rel=0.05)
+
+
 def test_a_model_that_never_says_positive_has_the_predictive_value_of_chance() -> None:
-    found = at_prevalence((40, 0), (40, 10), 0.1, 0.5, None, confidence=0.95)
+    found = at_prevalence(*rates((40, 0), (40, 10)), 0.1, 0.5, None, confidence=0.95)
     assert found.ppv.estimate == pytest.approx(0.1)
     assert found.npv.estimate == pytest.approx(0.9)
     assert found.net_benefit.estimate == 0
@@ -351,23 +366,26 @@ def test_a_model_that_never_says_positive_has_the_predictive_value_of_chance() -
 def test_at_the_models_own_prevalence_the_threshold_is_its_own() -> None:
     probabilities, labels = draw(2, 80)
     options = {"threshold": 0.37, "trained_prevalence": (0.7, 0.3)}
-    found = weigh(probabilities, labels, prevalence=0.3, **options)["at_prevalence"]
+    found = weigh(probabilities, labels, operating=OperatingPoints(prevalence=0.3), **options)["at_prevalence"]
     assert found["threshold"] == pytest.approx(0.37)
-    assert weigh(probabilities, labels, prevalence=0.1, **options)["at_prevalence"]["threshold"] < 0.37
+    assert (
+        weigh(probabilities, labels, operating=OperatingPoints(prevalence=0.1), **options)["at_prevalence"]["threshold"]
+        < 0.37
+    )
     assert weigh(probabilities, labels, **options)["at_prevalence"] is None
 
 
 @pytest.mark.parametrize("prevalence", [0.0, 1.0, -0.1, 1.5, float("nan")])
 def test_a_prevalence_out_of_range_is_refused(prevalence: float) -> None:
     with pytest.raises(OptionError, match="between 0 and 1"):
-        weigh([0.2, 0.8], [0, 1], prevalence=prevalence)
+        weigh([0.2, 0.8], [0, 1], operating=OperatingPoints(prevalence=prevalence))
 
 
 def test_a_prevalence_needs_two_classes_and_both_here() -> None:
     with pytest.raises(OptionError, match="3 classes"):
-        weigh(*draw(0, 30, n_classes=3), prevalence=0.1)
+        weigh(*draw(0, 30, n_classes=3), operating=OperatingPoints(prevalence=0.1))
     with pytest.raises(OptionError, match="of which 1 are here"):
-        weigh([0.2, 0.8], [1, 1], prevalence=0.1)
+        weigh([0.2, 0.8], [1, 1], operating=OperatingPoints(prevalence=0.1))
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.1, 1.1])
@@ -386,7 +404,9 @@ def test_what_is_no_probability_is_refused(wrong: float) -> None:
 def test_every_interval_holds_its_estimate_and_stays_in_range(cohort, prevalence: float) -> None:
     probabilities, labels, patients = cohort
     is_asked = probabilities.shape[1] == 2 and len(np.unique(labels)) == 2
-    found = weigh(probabilities, labels, patients, prevalence=prevalence if is_asked else None)
+    found = weigh(
+        probabilities, labels, patients, operating=OperatingPoints(prevalence=prevalence if is_asked else None)
+    )
     json.dumps(found, allow_nan=False)
     for name, one in intervals_of(found):
         assert one["low"] <= one["estimate"] <= one["high"], name
@@ -418,8 +438,10 @@ def test_naming_the_classes_the_other_way_round_swaps_sensitivity_and_specificit
 ) -> None:
     probabilities, labels = draw(seed, n)
     labels[:10] = (0, 1) * 5
-    found = weigh(probabilities, labels, threshold=threshold, prevalence=0.2)
-    other = weigh(probabilities[:, ::-1], 1 - labels, threshold=1 - threshold, prevalence=0.8)
+    found = weigh(probabilities, labels, threshold=threshold, operating=OperatingPoints(prevalence=0.2))
+    other = weigh(
+        probabilities[:, ::-1], 1 - labels, threshold=1 - threshold, operating=OperatingPoints(prevalence=0.8)
+    )
     for name, swapped in (("sensitivity", "specificity"), ("auroc", "auroc"), ("brier", "brier"), ("accuracy",) * 2):
         assert list(found[name].values()) == pytest.approx(list(other[swapped].values()))
     assert found["confusion"] == np.array(other["confusion"])[::-1, ::-1].tolist()
@@ -438,11 +460,13 @@ def test_naming_the_classes_the_other_way_round_swaps_sensitivity_and_specificit
 
 def test_the_same_cohort_gives_the_same_numbers() -> None:
     probabilities, labels = draw(3, 50)
-    assert weigh(probabilities, labels, prevalence=0.1) == weigh(probabilities, labels, prevalence=0.1)
+    assert weigh(probabilities, labels, operating=OperatingPoints(prevalence=0.1)) == weigh(
+        probabilities, labels, operating=OperatingPoints(prevalence=0.1)
+    )
 
 
 def test_more_patients_narrow_every_interval() -> None:
-    few, many = (weigh(*draw(11, n), prevalence=0.2) for n in (60, 960))
+    few, many = (weigh(*draw(11, n), operating=OperatingPoints(prevalence=0.2)) for n in (60, 960))
     for (name, wide), (_, narrow) in zip(intervals_of(few), intervals_of(many), strict=False):
         if name == "observed":
             break  # the curves have other bins

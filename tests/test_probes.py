@@ -340,7 +340,7 @@ def test_one_part_is_a_fixed_model(n_classes: int) -> None:
         classes="abc"[:n_classes],
         weights=[1.0] * n_classes,
     )
-    assert auroc_interval_of(hold_out(proba, labels, patients)) == model.scores["auroc"]
+    assert auroc_interval_of(hold_out(proba, labels, patients)) == model.metrics["auroc"]
 
 
 def test_pairs_are_made_on_rows_that_both_have() -> None:

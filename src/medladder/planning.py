@@ -17,7 +17,7 @@ from .audit import Finding, audit, conflicting_rows, refuse_unmendable
 from .cohort import Cohort
 from .errors import CohortError, OptionError, unknown_name
 from .record.cohort import CohortRecord
-from .record.plan import FleetKey, Plan, PlannedRung
+from .record.plan import FleetKey, OperatingPoints, Plan, PlannedRung
 from .rungs.columns import find_normal_class, read_column
 from .rungs.covariates import Covariates, read_use
 from .rungs.draws import Draw
@@ -55,6 +55,9 @@ class Wishes:
     leave_out: str | None = None
     keep_val: bool = False
     margin: float = 0.02
+    at_specificity: float = 0.9
+    at_sensitivity: float = 0.9
+    prevalence: float | None = None
     accept: Sequence[str] = ()
     strict: bool = False
     covariates: Sequence[str] | None = None
@@ -83,6 +86,12 @@ class Wishes:
                 raise OptionError(
                     found=f"--{name} {value}.", needed=f"A number from {low} to {high}.", do=f"Change --{name}."
                 )
+        _ = self.operating
+
+    @property
+    def operating(self) -> OperatingPoints:
+        """Where else than at the chosen threshold two classes are judged; raises OptionError for what is no share."""
+        return OperatingPoints(self.at_specificity, self.at_sensitivity, self.prevalence)
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,7 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
         raise CohortError(
             found=bad[0].message, needed="With --strict every file readable.", do="Mend them, or drop --strict."
         )
+    wishes.operating.check_classes(len(cohort.classes))
     specs = _parse_rungs(wishes.rungs)
     for spec in specs:
         rungs.check_images(spec, cohort.images.shape[1:])
@@ -185,6 +195,7 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
         accept=tuple(wishes.accept),
         versions=versions_of(has_backbone=any(spec.family == "transfer" for spec in specs)),
         covariates=noted,
+        operating=wishes.operating,
     )
     return PlannedStudy(cohort, plan, record, findings, pools, tuple(specs), covariates)
 

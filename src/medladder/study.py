@@ -168,14 +168,27 @@ def _extended(folder: StudyFolder, before: Plan, now: Plan) -> Plan:
     StudyError
         They do not.
     """
-    fixed = ("cohort", "seed", "image", "split", "folds", "keep_val", "margin", "covariates", "training", "protocol")
+    fixed = (
+        "cohort",
+        "seed",
+        "image",
+        "split",
+        "folds",
+        "keep_val",
+        "margin",
+        "operating",
+        "covariates",
+        "training",
+        "protocol",
+    )
     for name in fixed:
         # Through JSON and back, so that tuples and lists do not differ.
         was, wanted = (json.loads(json.dumps(plan.to_json()[name])) for plan in (before, now))
         if was != wanted and not (name == "cohort" and was["fingerprint"] == wanted["fingerprint"]):
             raise StudyError(
                 found=f"{folder.path} holds a study with {_in_words(name, was)}, not {_in_words(name, wanted)}.",
-                needed="The same cohort, seed, image size, split, margin and covariates to go on with a study.",
+                needed="The same cohort, seed, image size, split, margin, operating points and covariates "
+                "to go on with a study.",
                 do="Give them as they were, or use another --out.",
             )
     kept: dict[str, tuple[list[Any], list[Any]]] = {

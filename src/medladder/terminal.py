@@ -207,6 +207,8 @@ def print_model(record: ModelRecord, out: Path) -> None:
 
 def print_evaluation(found: dict[str, Any]) -> None:
     """What a model scores on a cohort, and how far its probabilities can be believed there."""
+    from .evidence.points import METRICS
+
     console = Console(highlight=False, soft_wrap=True)
     counts = ", ".join(f"{escape(name)} {count:,}" for name, count in found["n"]["per_class"].items())
     console.print(f"\n{found['n']['patients']:,} {found['unit']}s of {escape(found['cohort']['name'])} ({counts})")
@@ -215,8 +217,7 @@ def print_evaluation(found: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for name in ("this model here", "estimate", "95 % interval"):
         table.add_column(name, justify="left" if name == "this model here" else "right", header_style="dim")
-    names = ("auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "brier")
-    rows = [(name.replace("_", " ").replace("auroc", "AUROC"), found[name]) for name in names]
+    rows = [(_metric_label(name, found[name]), found[name]) for name in METRICS]
     rows += [(f"recall of {name}", one) for name, one in found["recall"].items()]
     calibration = found["calibration"]
     rows += [(f"calibration {name}", calibration[name]) for name in ("intercept", "slope")]
@@ -229,6 +230,12 @@ def print_evaluation(found: dict[str, Any]) -> None:
     console.print()
     console.print(table)
     console.print(f"\n{found['unlike_training']['share']:.1%} of the images are unlike the training images.")
+
+
+def _metric_label(name: str, found: dict[str, float] | None) -> str:
+    """A metric's name in words: `sensitivity_at_specificity` where that is .9 is «sensitivity at specificity 0.9»."""
+    words = name.replace("_", " ").replace("auroc", "AUROC").replace("f1", "F1")
+    return f"{words} {found['at']:g}" if found is not None and "at" in found else words
 
 
 def _spoken(interval: dict[str, float]) -> str:

@@ -123,9 +123,14 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME=NAME,...", help="The model's class for each class of the cohort of another name."),
     ] = None,
+    at_specificity: Annotated[
+        float, typer.Option(help="Sensitivity is also given at this specificity on the test patients; 0–1.")
+    ] = 0.9,
+    at_sensitivity: Annotated[
+        float, typer.Option(help="Specificity is also given at this sensitivity on the test patients; 0–1.")
+    ] = 0.9,
     prevalence: Annotated[
-        float | None,
-        typer.Option(help="Share of the positive class in use: adds PPV, NPV and net benefit."),
+        float | None, typer.Option(help="Share of the positive class in use: adds PPV, NPV and net benefit.")
     ] = None,
     accept: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="trained-on: score it on its own training images too.")
@@ -143,6 +148,8 @@ def evaluate(
             read_source(source, size, cache, None),
             part=part,
             classes=_renamed(classes),
+            at_specificity=at_specificity,
+            at_sensitivity=at_sensitivity,
             prevalence=prevalence,
             accept=tuple(accept or ()),
             progress=Terminal(),

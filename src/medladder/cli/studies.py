@@ -58,6 +58,15 @@ def study(
     ] = None,
     keep_val: Annotated[bool, typer.Option("--keep-val", help="Keep the val part for choosing only.")] = False,
     margin: Annotated[float, typer.Option(help="A difference in AUROC that does not matter.")] = 0.02,
+    at_specificity: Annotated[
+        float, typer.Option(help="Sensitivity is also given at this specificity on the test patients; 0–1.")
+    ] = 0.9,
+    at_sensitivity: Annotated[
+        float, typer.Option(help="Specificity is also given at this sensitivity on the test patients; 0–1.")
+    ] = 0.9,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Share of the positive class in use: adds PPV, NPV and net benefit.")
+    ] = None,
     accept: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="Go on in spite of a finding of this kind; repeatable.")
     ] = None,
@@ -77,6 +86,9 @@ def study(
             "leave_out": leave_out,
             "keep_val": keep_val,
             "margin": margin,
+            "at_specificity": at_specificity,
+            "at_sensitivity": at_sensitivity,
+            "prevalence": prevalence,
             "accept": tuple(accept or ()),
             "strict": strict,
             "covariates": listed(covariates),
@@ -172,6 +184,20 @@ def report(
     margin: Annotated[
         float | None, typer.Option(help="AUROC that counts as no difference; another than planned is marked so.")
     ] = None,
+    at_specificity: Annotated[
+        float | None,
+        typer.Option(help="Sensitivity is also given at this specificity; another than planned is marked so."),
+    ] = None,
+    at_sensitivity: Annotated[
+        float | None,
+        typer.Option(help="Specificity is also given at this sensitivity; another than planned is marked so."),
+    ] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the positive class in use: adds PPV, NPV and net benefit; another than planned is marked."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Weigh and draw again, from the study's files alone."""
@@ -181,7 +207,8 @@ def report(
 
     with errors_spoken(as_json=as_json):
         folder = StudyFolder(run)
-        evidence = weigh(folder, margin=margin).to_json()
+        points = {"at_specificity": at_specificity, "at_sensitivity": at_sensitivity, "prevalence": prevalence}
+        evidence = weigh(folder, margin=margin, **points).to_json()
         page = write_report(folder)
         if as_json:
             print_json({"report": str(page)})

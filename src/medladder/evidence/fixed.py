@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import CohortError, OptionError
+from ..record.plan import USUAL_POINTS, OperatingPoints
 from .intervals import FEW_PATIENTS, Interval
-from .points import CONFIDENCE, measure_folds, weigh_metrics, weigh_part
-from .prevalence import AtPrevalence, at_prevalence
+from .points import CONFIDENCE, Weighed, measure_folds, metrics_json, weigh_metrics, weigh_part
+from .prevalence import AtPrevalence, Rate, at_prevalence
 from .reliability import Reliability, reliability_of
 from .scores import FoldScores, mean_by_unit, units_of
 
-_SCORES = ("auroc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "brier")
 _DIGITS = 12
 _NO_FOLDS = np.zeros((1, 1))  # no training patients are shared: nothing was trained
 
@@ -37,7 +37,9 @@ class FixedEvidence:
     n_patients: int
     n_images: int
     counts: tuple[int, ...]
-    scores: Mapping[str, Interval | None]
+    metrics: Mapping[str, Interval | None]
+    operating: OperatingPoints
+    per_class_auroc: Mapping[str, Interval | None]
     recall: Mapping[str, Interval | None]
     confusion: tuple[tuple[int, ...], ...]
     calibration: Reliability
@@ -57,7 +59,8 @@ class FixedEvidence:
                 "images": self.n_images,
                 "per_class": dict(zip(self.classes, self.counts, strict=True)),
             },
-            **{name: _plain(self.scores[name]) for name in _SCORES},
+            **metrics_json(self.metrics, self.operating),
+            "per_class_auroc": {name: _plain(interval) for name, interval in self.per_class_auroc.items()},
             "recall": {name: _plain(interval) for name, interval in self.recall.items()},
             "confusion": [list(row) for row in self.confusion],
             "calibration": self.calibration.to_json(),
@@ -78,21 +81,21 @@ def weigh_model(
     patients_known: bool,
     classes: Sequence[str],
     weights: Sequence[float],
-    prevalence: float | None = None,
+    operating: OperatingPoints = USUAL_POINTS,
     trained_prevalence: Sequence[float] | None = None,
 ) -> FixedEvidence:
     """Score one model's probabilities; the images of a patient are averaged, as in a study.
 
-    `weights` are those of the decision: for the class of largest probability / weight. `prevalence` (0–1, two
-    classes) asks for predictive values there; `trained_prevalence` are the shares that the probabilities were
-    calibrated to.
+    `weights` are those of the decision: for the class of largest probability / weight. The prevalence of
+    `operating` (two classes) asks for predictive values there; `trained_prevalence` are the shares that the
+    probabilities were calibrated to.
 
     Raises
     ------
     CohortError
         No image, or a probability that is none.
     OptionError
-        A prevalence out of range, with more than two classes, or where a class has no patient.
+        A prevalence with more than two classes, or where a class has no patient.
     """
     _check_probabilities(probabilities)
     tested = score_once(probabilities, labels, patients if patients_known else None, weights)
@@ -100,27 +103,30 @@ def weigh_model(
     decided = tested.decided[0]
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(confusion, (tested.truth, decided), 1)
-    scores, recall = weigh_once(tested, classes)
+    weighed = weigh_once(tested, operating)
     worth = None
-    if prevalence is not None:
+    if operating.prevalence is not None:
         if len(classes) != 2 or min(counts) == 0:
             raise OptionError(
-                found=f"--prevalence with {len(classes)} classes, of which {sum(n > 0 for n in counts)} are here.",
+                found=f"--prevalence {operating.prevalence:g} with {len(classes)} classes, "
+                f"of which {sum(n > 0 for n in counts)} are here.",
                 needed="Two classes, and patients of both.",
                 do="Drop --prevalence.",
             )
         trained = None if trained_prevalence is None else trained_prevalence[1] / sum(trained_prevalence)
-        right = (int(confusion[0, 0]), int(confusion[1, 1]))
+        specificity, sensitivity = (Rate.of_counts(int(confusion[k, k]), counts[k]) for k in (0, 1))
         threshold = weights[1] / sum(weights)
-        worth = at_prevalence(right, (counts[0], counts[1]), prevalence, threshold, trained, confidence=CONFIDENCE)
+        worth = at_prevalence(specificity, sensitivity, operating.prevalence, threshold, trained, confidence=CONFIDENCE)
     return FixedEvidence(
         classes=tuple(classes),
         unit="patient" if patients_known else "image",
         n_patients=len(np.unique(tested.patients)),
         n_images=len(labels),
         counts=counts,
-        scores=scores,
-        recall=recall,
+        metrics=weighed.metrics,
+        operating=operating,
+        per_class_auroc=dict(zip(classes, weighed.areas, strict=True)),
+        recall=dict(zip(classes, weighed.recalls, strict=True)),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         calibration=reliability_of(
             tested.probabilities[0], tested.truth, tested.patients, classes, confidence=CONFIDENCE
@@ -155,17 +161,12 @@ def score_once(
     return FoldScores(0, np.zeros(1, dtype=int), 0.0, by_unit, decided, units.truth, units.patients)
 
 
-def weigh_once(
-    tested: FoldScores, classes: Sequence[str]
-) -> tuple[dict[str, Interval | None], dict[str, Interval | None]]:
-    """Every score, and the recall of every class; None where a class that is not there would have to tell."""
-    counts = np.bincount(tested.truth, minlength=len(classes))
-    found = weigh_part(tested) if counts.min() == 0 else weigh_metrics({1: measure_folds([tested])}, {1: _NO_FOLDS})[1]
-    recalls = found.pop("recalls")
-    scores: dict[str, Interval | None] = dict.fromkeys(_SCORES) | found
-    if len(classes) == 2:
-        scores |= {"specificity": recalls[0], "sensitivity": recalls[1]}
-    return scores, dict(zip(classes, recalls, strict=True))
+def weigh_once(tested: FoldScores, operating: OperatingPoints = USUAL_POINTS) -> Weighed:
+    """Every metric; None where a class that is not there would have to tell."""
+    counts = np.bincount(tested.truth, minlength=tested.probabilities.shape[2])
+    if counts.min() == 0:
+        return weigh_part(tested)
+    return weigh_metrics({1: measure_folds([tested], operating)}, {1: _NO_FOLDS})[1]
 
 
 def _warnings(counts: Sequence[int], classes: Sequence[str], *, patients_known: bool) -> Iterator[dict[str, str]]:

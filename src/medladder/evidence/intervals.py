@@ -113,6 +113,21 @@ def mean_interval(estimate: float, n: int, top: float, variance: Variance, *, co
     return Interval(estimate, min(unit.low * top, estimate), max(unit.high * top, estimate))
 
 
+def positive_interval(estimate: float, variance: Variance, *, confidence: float) -> Interval:
+    """Interval of a mean that is positive and has no top, such as log loss: even on the logarithm."""
+    if estimate <= 0:
+        return Interval(0.0, 0.0, 0.0)
+    half = quantile(variance.dof, confidence) * np.sqrt(variance.total) / estimate
+    return Interval(estimate, float(estimate * np.exp(-half)), float(estimate * np.exp(half)))
+
+
+def root_interval(squared: float, variance: Variance, *, confidence: float) -> Interval:
+    """Interval of the root, 0–1, of a mean square whose own interval may reach below nought."""
+    half = quantile(variance.dof, confidence) * np.sqrt(variance.total)
+    estimate, low, high = (float(np.sqrt(np.clip(one, 0, 1))) for one in (squared, squared - half, squared + half))
+    return Interval(estimate, low, high)
+
+
 def joined_interval(parts: Sequence[Interval], training: float | None, quantile: float) -> Interval:
     """Interval of the mean of independent estimates from theirs (MOVER): each side keeps its own length.
 

@@ -8,12 +8,15 @@ test patients and training draw bring together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
+
+LEAST_PROBABILITY = 1e-6
+"""Smaller probabilities count as this one where a logarithm is taken: one of 0 would rule a whole mean."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,13 @@ def auroc(
     return values, influence
 
 
-def macro_auroc(
-    probabilities: Float[np.ndarray, "repeat unit class_"], truth: Int[np.ndarray, " unit"]
+def macro(
+    score: Callable[[int], tuple[Float[np.ndarray, " repeat"], Float[np.ndarray, "repeat unit"]]],
+    n_classes: int,
+    truth: Int[np.ndarray, " unit"],
 ) -> tuple[Float[np.ndarray, " repeat"], Float[np.ndarray, "repeat unit"]]:
-    """AUROC of class 1 for two classes, else the mean over the classes that are there of one against the rest."""
-    positives = [1] if probabilities.shape[2] == 2 else np.unique(truth).tolist()
-    pairs = [auroc(probabilities[:, :, k], truth == k) for k in positives]
+    """A score of class 1 for two classes, else the mean over the classes that are there of one against the rest."""
+    pairs = [score(k) for k in ([1] if n_classes == 2 else np.unique(truth).tolist())]
     return np.mean([values for values, _ in pairs], axis=0), np.mean([influence for _, influence in pairs], axis=0)
 
 
@@ -91,6 +95,14 @@ def mean_over_units(
     means = values[:, counted].mean(axis=1)
     influence = np.where(counted, values - means[:, None], 0.0) / counted.sum()
     return means, influence
+
+
+def log_loss_terms(
+    probabilities: Float[np.ndarray, "repeat unit class_"], truth: Int[np.ndarray, " unit"]
+) -> Float[np.ndarray, "repeat unit"]:
+    """Negative natural logarithm of what a unit's own class was given, in nats, at most that of `LEAST_PROBABILITY`."""
+    given = probabilities[:, np.arange(len(truth)), truth]
+    return np.asarray(-np.log(np.clip(given, LEAST_PROBABILITY, 1.0)))
 
 
 def brier_terms(

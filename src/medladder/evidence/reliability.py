@@ -97,6 +97,28 @@ def reliability_of(
     return Reliability(intercept, slope, error, curve, note)
 
 
+def squared_calibration_error(
+    probabilities: Float[np.ndarray, "repeat unit class_"], truth: Int[np.ndarray, " unit"]
+) -> tuple[Float[np.ndarray, " repeat"], Float[np.ndarray, "repeat unit"]]:
+    """Square of the expected error of each repeat's own bins, with every unit's influence; it may be below 0 by chance.
+
+    A bin's squared distance d² has the variance 4 d² v + 2 v², where v is that of d: influences are scaled to it. Both
+    are nought where there are too few units for a bin.
+    """
+    n_repeats, n_units, n_classes = probabilities.shape
+    shown = [1] if n_classes == 2 else range(n_classes)
+    values, influence = np.zeros(n_repeats), np.zeros((n_repeats, n_units))
+    for repeat in range(n_repeats):
+        for k in shown:
+            for part in _bins(probabilities[repeat, :, k]):
+                apart = probabilities[repeat, part, k] - (truth[part] == k)
+                values[repeat] += _squared_excess(probabilities[repeat, part, k], truth[part] == k) * len(part)
+                slope = np.sqrt(4 * apart.mean() ** 2 + 2 * apart.var() / len(part))
+                influence[repeat, part] += np.copysign(slope, apart.mean()) * (apart - apart.mean())
+    n = n_units * len(shown)
+    return values / n, influence / n
+
+
 def _bins(values: Float[np.ndarray, " unit"]) -> list[Int[np.ndarray, " some"]]:
     """Units in the order of their probability, cut into about equal numbers; equal probabilities stay together."""
     n_bins = min(MOST_BINS, len(values) // LEAST_UNITS)

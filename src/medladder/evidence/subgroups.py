@@ -53,9 +53,9 @@ def subgroup_scores(
             if not is_shown[number]:
                 continue
             tested = score_once(probabilities[rows], labels[rows], patients[rows] if patients_known else None, weights)
-            scores, recall = weigh_once(tested, classes)
-            area = scores["auroc"] if is_told[number][np.unique(tested.truth)].all() else None
-            told = zip(classes, recall.values(), is_told[number], strict=True)
+            weighed = weigh_once(tested)
+            area = weighed.metrics.get("auroc") if is_told[number][np.unique(tested.truth)].all() else None
+            told = zip(classes, weighed.recalls, is_told[number], strict=True)
             found.append(
                 {
                     "column": column,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 
+from ..record.plan import Plan
 from .intervals import FEW_PATIENTS
 from .scores import Scores
 from .verdict import Pick, Sentence, Standing
@@ -15,7 +17,7 @@ _SAID_ELSEWHERE = ("no-patient-ids", "thin-class")
 
 
 def find_warnings(
-    scores: Scores, standing: Standing, pick: Pick, *, is_training_draw_held: bool, planned_margin: float
+    scores: Scores, standing: Standing, pick: Pick, *, is_training_draw_held: bool, as_planned: Plan
 ) -> tuple[Sentence, ...]:
     """All warnings, the gravest first."""
     return (
@@ -24,7 +26,7 @@ def find_warnings(
         *_of_test_part(scores, standing),
         *_of_trials(scores, standing),
         *_of_looking(scores),
-        *_of_margin(standing.margin, planned_margin),
+        *_of_wishes(scores.plan, as_planned),
         *_of_repeats(scores.plan.repeats, is_training_draw_held),
     )
 
@@ -108,12 +110,20 @@ def _of_looking(scores: Scores) -> Iterator[Sentence]:
         )
 
 
-def _of_margin(margin: float, planned: float) -> Iterator[Sentence]:
-    if margin != planned:
+def _of_wishes(plan: Plan, as_planned: Plan) -> Iterator[Sentence]:
+    if plan.margin != as_planned.margin:
         yield Sentence(
-            f"The margin of {margin:g} AUROC was chosen after looking; the plan said {planned:g}.",
+            f"The margin of {plan.margin:g} AUROC was chosen after looking; the plan said {as_planned.margin:g}.",
             "margin chosen afterwards",
         )
+    for name, planned in asdict(as_planned.operating).items():
+        value = getattr(plan.operating, name)
+        if value != planned:
+            said = "none" if planned is None else f"{planned:g}"
+            what = name.removeprefix("at_")
+            yield Sentence(
+                f"The {what} of {value:g} was chosen after looking; the plan said {said}.", f"{what} chosen afterwards"
+            )
 
 
 def _of_repeats(n_repeats: int, is_training_draw_held: bool) -> Iterator[Sentence]:

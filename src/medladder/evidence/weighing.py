@@ -14,13 +14,15 @@ from jaxtyping import Float
 from ..errors import OptionError, StudyError
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
-from ..record.plan import PROTOCOL
+from ..record.plan import PROTOCOL, Plan
+from ..record.trials import Trial
 from .comparisons import Comparison, compare_all, paired_change
 from .families import NETWORK, Prior
-from .intervals import quantile
+from .intervals import Interval, quantile
 from .metrics import Measure
 from .outlook import Outlook, find_crossings, look_out, span_to
 from .points import CONFIDENCE, Measures, Point, measure_folds, weigh_metrics
+from .prevalence import AtPrevalence, Rate, at_prevalence
 from .scores import Scores, read_scores
 from .selection import Selected, correct_pick
 from .variance import training_spread
@@ -105,29 +107,33 @@ class Evidence:
         return f"{sentences}<table>{head}{rows}</table>"
 
 
-def weigh(run: StudyFolder | str | os.PathLike[str], *, margin: float | None = None) -> Evidence:
+def weigh(
+    run: StudyFolder | str | os.PathLike[str],
+    *,
+    margin: float | None = None,
+    at_specificity: float | None = None,
+    at_sensitivity: float | None = None,
+    prevalence: float | None = None,
+) -> Evidence:
     """Weigh a study and leave evidence.json in its folder.
 
-    `margin` is a difference in AUROC, 0–1, that shall count as none; another than the plan's was chosen after looking,
-    and a warning says so.
+    `margin` is a difference in AUROC, 0–1, that shall count as none. Sensitivity is given `at_specificity` too, and the
+    reverse; `prevalence` asks for predictive values. Each is the plan's where it is None; another than the plan's was
+    chosen after looking, and a warning says so.
 
     Raises
     ------
     StudyError
         The record is missing or damaged, no trial was finished, or no test fold holds every class.
     OptionError
-        A margin that is not above 0 and below .5.
+        A margin that is not above 0 and below .5; a specificity, sensitivity or prevalence that is none.
     """
     folder = run if isinstance(run, StudyFolder) else StudyFolder(run)
     scores = read_scores(folder)
     _check(scores)
-    planned_margin = scores.plan.margin
-    if margin is not None:
-        if not 0 < margin < 0.5:
-            raise OptionError(
-                found=f"A margin of {margin:g}.", needed="Above 0 and below 0.5 AUROC.", do="Give one, such as 0.02."
-            )
-        scores = replace(scores, plan=replace(scores.plan, margin=margin))
+    as_planned = scores.plan
+    asked = {"at_specificity": at_specificity, "at_sensitivity": at_sensitivity, "prevalence": prevalence}
+    scores = replace(scores, plan=_as_asked(as_planned, len(scores.cohort.classes), margin, asked))
     shared = {n: shared_training(scores.cohort, len(scores.units), n) for n in scores.plan.sizes}
     rungs, curves = [], {}
     for planned in scores.plan.rungs:
@@ -151,12 +157,23 @@ def weigh(run: StudyFolder | str | os.PathLike[str], *, margin: float | None = N
         rungs=tuple(rungs),
         comparisons=comparisons,
         margin=scores.plan.margin,
-        verdict=_judge(scores, rungs, curves, standing, shared, planned_margin),
+        verdict=_judge(scores, rungs, curves, standing, shared, as_planned),
         selected=correct_pick(standing, curves, shared, seed=scores.plan.seed),
         cost=_cost(scores),
     )
     folder.write_json("evidence.json", evidence.to_json())
     return evidence
+
+
+def _as_asked(plan: Plan, n_classes: int, margin: float | None, asked: Mapping[str, float | None]) -> Plan:
+    """The plan with what was asked for after looking in place of its own."""
+    if margin is not None and not 0 < margin < 0.5:
+        raise OptionError(
+            found=f"A margin of {margin:g}.", needed="Above 0 and below 0.5 AUROC.", do="Give one, such as 0.02."
+        )
+    operating = replace(plan.operating, **{name: value for name, value in asked.items() if value is not None})
+    operating.check_classes(n_classes)
+    return replace(plan, margin=plan.margin if margin is None else margin, operating=operating)
 
 
 def shared_training(cohort: CohortRecord, n_folds: int, n_train: int) -> Float[np.ndarray, "fold fold"]:
@@ -191,7 +208,7 @@ def _measure(scores: Scores, rung: str) -> dict[int, Measures]:
     for n in scores.plan.sizes:
         folds = scores.at(rung, n)
         if any(len(np.unique(fold.truth)) == len(scores.cohort.classes) for fold in folds):
-            measured[n] = measure_folds(folds)
+            measured[n] = measure_folds(folds, scores.plan.operating)
     return measured
 
 
@@ -203,11 +220,10 @@ def _points(
     is_trained = training_spread({n: measures.auroc for n, measures in measured.items()}) is not None
     found = weigh_metrics(measured, shared)
     points = []
-    for n, metrics in found.items():
+    classes = scores.cohort.classes
+    for n, weighed in found.items():
         here = [trial for trial in scores.trials if (trial.rung, trial.n_train) == (rung, n)]
         done = [trial for trial in here if trial.is_done]
-        recalls = metrics.pop("recalls")
-        is_binary = len(recalls) == 2
         points.append(
             Point(
                 n_train=n,
@@ -215,13 +231,33 @@ def _points(
                 failed=len(here) - len(done),
                 overlap=float(np.mean([trial.overlap or 0.0 for trial in done])),
                 holds="test patients and training draw" if is_trained else "test patients only",
-                sensitivity=recalls[1] if is_binary else None,
-                specificity=recalls[0] if is_binary else None,
-                recall=dict(zip(scores.cohort.classes, recalls, strict=True)),
-                **metrics,
+                metrics=weighed.metrics,
+                recall=_by_class(classes, weighed.recalls),
+                per_class_auroc=_by_class(classes, weighed.areas),
+                confusion=measured[n].confusion,
+                operating=scores.plan.operating,
+                at_prevalence=_at_prevalence(scores, weighed.recalls, done),
             )
         )
     return tuple(points)
+
+
+def _by_class(classes: Sequence[str], intervals: Sequence[Interval | None]) -> dict[str, Interval]:
+    return {name: one for name, one in zip(classes, intervals, strict=True) if one is not None}
+
+
+def _at_prevalence(scores: Scores, recalls: Sequence[Interval | None], done: Sequence[Trial]) -> AtPrevalence | None:
+    """What decisions are worth at the asked prevalence: by the mean threshold, which is meant for the training pool."""
+    prevalence = scores.plan.operating.prevalence
+    if prevalence is None:
+        return None
+    specificity, sensitivity = (
+        Rate.of_interval(recall, confidence=CONFIDENCE) for recall in recalls if recall is not None
+    )
+    weights = np.array([(trial.decision or {})["weights"] for trial in done])
+    threshold = float((weights[:, 1] / weights.sum(axis=1)).mean())
+    trained = float((scores.cohort.labels[scores.cohort.test_fold >= -1] == 1).mean())
+    return at_prevalence(specificity, sensitivity, prevalence, threshold, trained, confidence=CONFIDENCE)
 
 
 def _counts(scores: Scores) -> list[int]:
@@ -266,14 +302,14 @@ def _judge(
     curves: Mapping[str, Mapping[int, Measure]],
     standing: Standing,
     shared: Mapping[int, Float[np.ndarray, "f f"]],
-    planned_margin: float,
+    as_planned: Plan,
 ) -> Verdict:
     pick = pick_rung(standing)
     outlooks = {rung.rung: rung.outlook for rung in rungs if rung.outlook is not None}
     trend = _trend(standing, pick, curves, outlooks.get(pick.rung), shared)
     here = _points_at(rungs, standing.n_train)
     is_trained = all(point.holds != "test patients only" for point in here.values())
-    warnings = find_warnings(scores, standing, pick, is_training_draw_held=is_trained, planned_margin=planned_margin)
+    warnings = find_warnings(scores, standing, pick, is_training_draw_held=is_trained, as_planned=as_planned)
     return Verdict(
         pick.rung,
         pick.grade,

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt
 from medladder.cohort import Cohort
 from medladder.errors import CohortError, OptionError, unknown_name
 from medladder.evidence.fixed import weigh_model
-from medladder.evidence.prevalence import require_prevalence
 from medladder.progress import QUIET, Progress
+from medladder.record.plan import OperatingPoints
 
 from .seeing import as_seen, has_foreign_colour
 
@@ -32,6 +32,8 @@ def evaluate(
     *,
     part: str | None = None,
     classes: Mapping[str, str] | None = None,
+    at_specificity: float = 0.9,
+    at_sensitivity: float = 0.9,
     prevalence: float | None = None,
     accept: Sequence[str] = (),
     progress: Progress = QUIET,
@@ -39,7 +41,8 @@ def evaluate(
     """Score one model on a cohort at its working size; `target` is "model", and intervals hold patient chance alone.
 
     `part` (train, val or test) keeps to one part of the cohort. `classes` says which of the model's classes a class of
-    the cohort is, where names differ in more than case. `prevalence` (0–1, two classes) adds PPV, NPV and net benefit.
+    the cohort is, where names differ in more than case. `prevalence` (0–1, two classes) adds PPV, NPV and net
+    benefit; sensitivity is also given `at_specificity` (0–1) and the reverse.
 
     Raises
     ------
@@ -49,8 +52,8 @@ def evaluate(
     OptionError
         An option that is unknown, out of range or without effect here.
     """
-    if prevalence is not None:
-        require_prevalence(prevalence, len(model.record.classes))
+    operating = OperatingPoints(at_specificity, at_sensitivity, prevalence)
+    operating.check_classes(len(model.record.classes))
     rows = _rows(cohort, part)
     labels = _labels(model, cohort, classes or {})[rows]
     known = _known(model, cohort)[rows]
@@ -64,7 +67,7 @@ def evaluate(
         patients_known=cohort.patients_known,
         classes=model.record.classes,
         weights=model.record.decision["weights"],
-        prevalence=prevalence,
+        operating=operating,
         trained_prevalence=model.record.training["prevalence"],
     ).to_json()
     return {

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from medladder.errors import OptionError
+
 PROTOCOL = 1
 
 TRAINING = 2
@@ -28,6 +30,42 @@ class PlannedRung:
     """Networks of one fitted rung, where it is one or several; older plans do not say."""
     convolution: dict[str, Any] | None = None
     """`width` and `depth` of a convolutional network, from which its layers follow; older plans do not say."""
+
+
+@dataclass(frozen=True)
+class OperatingPoints:
+    """Where else than at the chosen threshold two classes are judged; all shares, 0–1, without the ends.
+
+    Sensitivity at the threshold of the test patients' own ROC curve that has `at_specificity`, and the reverse;
+    predictive values and net benefit where the positive class has the share `prevalence`, None: nowhere.
+
+    Raises
+    ------
+    OptionError
+        A number that is no share.
+    """
+
+    at_specificity: float = 0.9
+    at_sensitivity: float = 0.9
+    prevalence: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and not 0 < value < 1:
+                option = "--" + name.replace("_", "-")
+                raise OptionError(
+                    found=f"{option} {value:g}.", needed="A share between 0 and 1.", do=f"Change {option}, as to 0.9."
+                )
+
+    def check_classes(self, n_classes: int) -> None:
+        """Raise an `OptionError` where there is no one positive class to be as common as `prevalence` says."""
+        if self.prevalence is not None and n_classes != 2:
+            raise OptionError(
+                found=f"--prevalence with {n_classes} classes.", needed="Two classes.", do="Drop --prevalence."
+            )
+
+
+USUAL_POINTS = OperatingPoints()
 
 
 @dataclass(frozen=True)
@@ -73,6 +111,7 @@ class Plan:
     accept: tuple[str, ...]
     versions: dict[str, str]
     covariates: dict[str, Any] | None = None
+    operating: OperatingPoints = USUAL_POINTS
     training: int = field(default=TRAINING)
     extensions: tuple[dict[str, Any], ...] = ()
     protocol: int = field(default=PROTOCOL)
@@ -116,6 +155,7 @@ class Plan:
         known["repeat_blocks"] = tuple((first, last) for first, last in data["repeat_blocks"])
         for name in ("sizes", "folds", "accept", "extensions"):
             known[name] = tuple(data[name])
+        known["operating"] = OperatingPoints(**data.get("operating", {}))
         return cls(**known)
 
 

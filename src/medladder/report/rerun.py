@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from typing import Any
 
-from ..record.plan import Plan, PlannedRung
+from ..record.plan import USUAL_POINTS, Plan, PlannedRung
 
 
 def write_commands(plan: Plan) -> list[str]:
@@ -20,6 +21,9 @@ def _write_command(plan: Plan, repeats: int) -> str:
     words += ["--sizes", ",".join(str(size) for size in plan.sizes), "--repeats", str(repeats)]
     words += ["--image-size", _write_size(plan.image["shape"])]
     words += ["--seed", str(plan.seed), "--margin", f"{plan.margin:g}"]
+    for name, value in asdict(plan.operating).items():
+        if value != getattr(USUAL_POINTS, name):
+            words += ["--" + name.replace("_", "-"), f"{value:g}"]
     words += ["--leave-out", plan.leave_out] if plan.leave_out else []
     words += _name_covariates(plan.covariates) if plan.covariates else []
     words += ["--keep-val"] if plan.keep_val else []
