@@ -162,7 +162,7 @@ def _draw_evidence(
         "classes": list(classes), "positive": classes[1] if len(classes) == 2 else None,
         "rungs": [
             {
-                "rung": rung.rung, "family": rung.family, "curve": None, "forecast": None,
+                "rung": rung.rung, "family": rung.family, "curve": None, "forecast": None, "portrait": None,
                 "points": [
                     draw_point(len(names) - place, size, classes, repeats, is_floor=rung.family == "floor")
                     for size in sizes

@@ -34,13 +34,13 @@ def test_evidence_json_has_the_keys_of_the_contract(tmp_path):
     assert found == json.loads(json.dumps(evidence.to_json()))
     assert list(found) == [
         *("protocol", "target", "confidence", "unit", "n_test", "classes", "positive", "rungs", "comparisons"),
-        *("margin", "verdict", "selected", "cost"),
+        *("margin", "verdict", "selected", "served", "cost"),
     ]
     assert found["n_test"] == {"patients": 120, "per_class": [60, 60], "folds": 1}
     assert (found["positive"], found["target"], found["unit"]) == ("pneumonia", "expected", "patient")
     assert [rung["rung"] for rung in found["rungs"]] == ["prior", "logistic", "dnn"]
     for rung in found["rungs"]:
-        assert list(rung) == ["rung", "family", "points", "curve", "forecast"]
+        assert list(rung) == ["rung", "family", "points", "curve", "forecast", "portrait"]
         assert [point["n_train"] for point in rung["points"]] == [31, 86]
     point = found["rungs"][1]["points"][0]
     assert list(point) == [

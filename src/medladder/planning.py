@@ -17,6 +17,7 @@ from .audit import Finding, audit, conflicting_rows, refuse_unmendable
 from .cohort import Cohort
 from .errors import CohortError, OptionError, unknown_name
 from .record.cohort import CohortRecord
+from .record.grouping import group_by
 from .record.plan import FleetKey, OperatingPoints, Plan, PlannedRung
 from .rungs.columns import find_normal_class, read_column
 from .rungs.covariates import Covariates, read_use
@@ -377,6 +378,7 @@ def _record(
     if n_apart:
         message = f"{n_apart} training images whose copy or patient is tested, or kept for choosing."
         excluded.append({"kind": "held-apart", "count": n_apart, "message": message})
+    groupings = {name: group_by(texts, cohort.patients) for name, texts in cohort.columns.items()}
     return CohortRecord(
         name=cohort.name,
         fingerprint=cohort.fingerprint,
@@ -394,6 +396,7 @@ def _record(
         test_fold=folds.of_image,
         excluded=tuple(excluded),
         findings=tuple(finding.without_files() for finding in findings),
+        columns={name: found for name, found in groupings.items() if found is not None},
     )
 
 

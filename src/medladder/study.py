@@ -16,7 +16,7 @@ import numpy as np
 
 from .cohort import Cohort
 from .cost import expected_seconds, threads_a_fleet
-from .decision import apparent_shares, choose_decision
+from .decision import apparent_shares, choose_decision, score_out_of_part
 from .engine import LocalEngine, WorkerDied
 from .errors import OptionError, StudyError
 from .fleets import FittedTrial, FleetTask, fit_fleet
@@ -376,6 +376,7 @@ def _trial(planned: PlannedStudy, key: FleetKey, repeat: int, draw: Draw, fitted
         decision=decision.to_json(),
         n_parameters=fitted.n_parameters,
         chosen=fitted.chosen,
+        out_of_part=score_out_of_part(fitted.out_of_part_proba, labels, record.patients[draw.rows]),
         layers=fitted.layers,
         **known,
     )

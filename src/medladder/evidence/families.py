@@ -70,7 +70,9 @@ class Family:
         if self.is_falling:
             # The error grows, toward at most half as much again: κ is above 1.
             lasting = 1 + 0.5 * lasting
-        early = lasting + (1 - lasting) * self.remaining(shapes, sizes, at, prior)
+        # Shapes beyond belief, as steps of the sampler try them, overflow; they are refused by their prior.
+        with np.errstate(over="ignore", invalid="ignore"):
+            early = lasting + (1 - lasting) * self.remaining(shapes, sizes, at, prior)
         return np.asarray(early * _late_start(shapes, sizes, at) if self.weight is None else early)
 
     def belief(self, prior: Prior) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from scipy.special import logit
 
 from .intervals import Interval, quantile, wilson_interval
 from .recalibration import recalibration_intercept, recalibration_slope, separates
+from .scores import FoldScores
 
 MOST_BINS, LEAST_UNITS = 10, 10
 """Bins of a curve, and units in each."""
@@ -119,9 +121,29 @@ def squared_calibration_error(
     return values / n, influence / n
 
 
-def _bins(values: Float[np.ndarray, " unit"]) -> list[Int[np.ndarray, " some"]]:
+def mean_curve(folds: Sequence[FoldScores], classes: Sequence[str], *, confidence: float) -> tuple[Bin, ...]:
+    """The reliability curve of a rung over its repeats and folds: of the positive class, or of each of more than two.
+
+    Bins are cut in the probabilities of all repeats together. Repeats are no more patients: an interval is that of
+    the number of units a repeat has in a bin, and a bin has at least ten.
+    """
+    n_units = sum(len(fold.truth) for fold in folds)
+    n_classes = len(classes)
+    found = []
+    for k in [1] if n_classes == 2 else range(n_classes):
+        values = np.concatenate([fold.probabilities[:, :, k].ravel() for fold in folds])
+        happened = np.concatenate([np.tile(fold.truth == k, len(fold.repeats)) for fold in folds])
+        copies = len(values) / n_units
+        found += [
+            _bin(values[part], happened[part], classes[k], confidence, copies=copies)
+            for part in _bins(values, least=math.ceil(copies * LEAST_UNITS))
+        ]
+    return tuple(found)
+
+
+def _bins(values: Float[np.ndarray, " unit"], least: int = LEAST_UNITS) -> list[Int[np.ndarray, " some"]]:
     """Units in the order of their probability, cut into about equal numbers; equal probabilities stay together."""
-    n_bins = min(MOST_BINS, len(values) // LEAST_UNITS)
+    n_bins = min(MOST_BINS, len(values) // least)
     if n_bins < 1:
         return []
     order = np.argsort(values, kind="stable")
@@ -130,15 +152,17 @@ def _bins(values: Float[np.ndarray, " unit"]) -> list[Int[np.ndarray, " some"]]:
     for wanted in np.arange(1, n_bins) * len(values) // n_bins:
         cut = int(np.searchsorted(ordered, ordered[wanted]))
         # Equal probabilities may leave a bin nearly empty: it goes with the next one then.
-        if cut - (cuts[-1] if cuts else 0) >= LEAST_UNITS and len(values) - cut >= LEAST_UNITS:
+        if cut - (cuts[-1] if cuts else 0) >= least and len(values) - cut >= least:
             cuts.append(cut)
     return np.split(order, cuts)
 
 
-def _bin(values: Float[np.ndarray, " some"], happened: np.ndarray, name: str, confidence: float) -> Bin:
-    share = float(happened.mean())
-    observed = wilson_interval(share, len(values), quantile=quantile(np.inf, confidence))
-    return Bin(name, float(values.mean()), observed, len(values))
+def _bin(
+    values: Float[np.ndarray, " some"], happened: np.ndarray, name: str, confidence: float, *, copies: float = 1.0
+) -> Bin:
+    share, n = float(happened.mean()), math.floor(len(values) / copies + 1e-9)
+    observed = wilson_interval(share, n, quantile=quantile(np.inf, confidence))
+    return Bin(name, float(values.mean()), observed, n)
 
 
 def _squared_excess(values: Float[np.ndarray, " some"], happened: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ..errors import StudyError
 from ..record.cohort import CohortRecord
@@ -54,16 +54,20 @@ class Scores:
     units: tuple[Units, ...]
     trials: tuple[Trial, ...]
 
-    def at(self, rung: str, n_train: int) -> list[FoldScores]:
-        """The folds in which this rung finished a trial at this size."""
+    def at(self, rung: str, n_train: int, inside: Bool[np.ndarray, " image"] | None = None) -> list[FoldScores]:
+        """The folds in which this rung finished a trial at this size, of all test images or those `inside`."""
         here = [trial for trial in self.trials if (trial.rung, trial.n_train) == (rung, n_train) and trial.is_done]
         by_fold: dict[int, list[Trial]] = {}
         for trial in here:
             by_fold.setdefault(trial.fold, []).append(trial)
-        return [
-            _fold_scores(self.folder, self.units[fold], trials, len(self.cohort.classes))
-            for fold, trials in sorted(by_fold.items())
-        ]
+        found = []
+        for fold, trials in sorted(by_fold.items()):
+            units = self.units[fold]
+            counted = np.ones(len(units.rows), dtype=bool) if inside is None else inside[units.rows]
+            if counted.any():
+                of_these = units if counted.all() else _units(self.cohort, units.rows[counted])
+                found.append(_fold_scores(self.folder, units, of_these, trials, len(self.cohort.classes)))
+        return found
 
 
 def read_scores(folder: StudyFolder) -> Scores:
@@ -77,15 +81,14 @@ def read_scores(folder: StudyFolder) -> Scores:
         The plan, the cohort or the journal is missing or damaged.
     """
     plan, cohort = folder.read_plan(), folder.read_cohort()
-    units = tuple(_units(cohort, fold) for fold in range(len(plan.folds)))
+    units = tuple(_units(cohort, np.flatnonzero(cohort.test_fold == fold)) for fold in range(len(plan.folds)))
     place = {planned.rung: number for number, planned in enumerate(plan.rungs)}
     known = [trial for trial in folder.read_trials() if trial.rung in place]
     trials = sorted(known, key=lambda trial: (place[trial.rung], trial.n_train, trial.fold, trial.repeat))
     return Scores(folder, plan, cohort, units, tuple(trials))
 
 
-def _units(cohort: CohortRecord, fold: int) -> Units:
-    rows = np.flatnonzero(cohort.test_fold == fold)
+def _units(cohort: CohortRecord, rows: Int[np.ndarray, " row"]) -> Units:
     return units_of(rows, cohort.labels, cohort.patients if cohort.patients_known else None)
 
 
@@ -109,12 +112,16 @@ def mean_by_unit(
     return np.asarray(np.add.reduceat(by_row[:, order].astype(float), starts, axis=1) / counts[:, None])
 
 
-def _fold_scores(folder: StudyFolder, units: Units, trials: Sequence[Trial], n_classes: int) -> FoldScores:
+def _fold_scores(
+    folder: StudyFolder, tested: Units, units: Units, trials: Sequence[Trial], n_classes: int
+) -> FoldScores:
+    """Scores of `units`, all or some of those that the fold `tested`."""
     fleets: dict[str, FleetPredictions] = {}
     for trial in trials:
         if trial.fleet not in fleets:
             fleets[trial.fleet] = folder.read_predictions(trial.fleet)
-    by_row = np.stack([_probabilities_of(trial, fleets[trial.fleet], units, n_classes) for trial in trials])
+    by_row = np.stack([_probabilities_of(trial, fleets[trial.fleet], tested, n_classes) for trial in trials])
+    by_row = by_row[:, np.isin(tested.rows, units.rows)]
     probabilities = mean_by_unit(by_row, units.unit_of_row)
     weights = np.array([_weights_of(trial, n_classes) for trial in trials])
     return FoldScores(

@@ -1,23 +1,19 @@
-"""Scores of one model in groups of patients, by the columns of a manifest."""
+"""Scores in groups of patients, by the columns of a manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from ..record.grouping import UNNAMED, Grouping, group_by
 from .fixed import score_once, weigh_once
+from .points import Weighed
 
 LEAST_PATIENTS = 10
 """Smaller groups are not shown: they tell little, and may tell who is in them."""
-
-MOST_KINDS = 10
-"""A column of more texts is an identifier or a note."""
-
-UNNAMED = "(none)"
-"""The group of those of whom a column says nothing."""
 
 
 def subgroup_scores(
@@ -39,30 +35,45 @@ def subgroup_scores(
     columns that part nearly the same patients still may tell. Columns that look like identifiers are left out. A
     patient whose images differ in a column is in several of its groups.
     """
-    known = ~np.isnan(probabilities).any(axis=1)
+    known = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+    groupings = {column: group_by(values[known], patients[known]) for column, values in columns.items()}
+
+    def score(rows: Int[np.ndarray, " row"]) -> Weighed:
+        here = known[rows]
+        return weigh_once(
+            score_once(probabilities[here], labels[here], patients[here] if patients_known else None, weights)
+        )
+
+    told = {column: grouping for column, grouping in groupings.items() if grouping is not None}
+    return tell_groups(told, labels[known], patients[known], classes, score)
+
+
+def tell_groups(
+    groupings: Mapping[str, Grouping],
+    labels: Int[np.ndarray, " row"],
+    patients: Int[np.ndarray, " row"],
+    classes: Sequence[str],
+    score: Callable[[Int[np.ndarray, " row"]], Weighed],
+) -> list[dict[str, Any]]:
+    """What `score` gives the rows of each group that may be shown, by the rules of `subgroup_scores`."""
     found = []
-    for column, values in columns.items():
-        groups = [
-            (group, np.flatnonzero(known)[inside])
-            for group, inside in _groups(values[known].astype(np.str_), patients[known])
-        ]
-        if not groups:
-            continue
+    for column, grouping in groupings.items():
+        groups = [(name, np.flatnonzero(grouping.of_image == number)) for number, name in enumerate(grouping.groups)]
+        groups = [(name, rows) for name, rows in groups if len(rows)]
         is_shown, is_told = _may_show(groups, labels, patients, len(classes))
         for number, (group, rows) in enumerate(groups):
             if not is_shown[number]:
                 continue
-            tested = score_once(probabilities[rows], labels[rows], patients[rows] if patients_known else None, weights)
-            weighed = weigh_once(tested)
-            area = weighed.metrics.get("auroc") if is_told[number][np.unique(tested.truth)].all() else None
-            told = zip(classes, weighed.recalls, is_told[number], strict=True)
+            weighed = score(rows)
+            area = weighed.metrics.get("auroc") if is_told[number][np.unique(labels[rows])].all() else None
+            recalls = zip(classes, weighed.recalls, is_told[number], strict=True)
             found.append(
                 {
                     "column": column,
                     "group": group,
                     "patients": len(np.unique(patients[rows])),
                     "auroc": None if area is None else area.to_json(),
-                    "recall": {name: one.to_json() if may and one is not None else None for name, one, may in told},
+                    "recall": {name: one.to_json() if may and one is not None else None for name, one, may in recalls},
                 }
             )
     return found
@@ -97,41 +108,3 @@ def _without_rest(
             break
         is_shown[np.flatnonzero(is_shown)[counts[is_shown].argmin()]] = False
     return is_shown
-
-
-def _groups(
-    texts: Shaped[np.ndarray, " image"], patients: Int[np.ndarray, " image"]
-) -> Iterator[tuple[str, Bool[np.ndarray, " image"]]]:
-    """Values of a column, or thirds of its numbers; nothing of a column that says one thing of all, or names them."""
-    kinds = sorted(set(texts.tolist()))
-    if 2 <= len(kinds) <= MOST_KINDS:
-        for kind in kinds:
-            yield kind.strip() or UNNAMED, texts == kind
-        return
-    numbers = _numbers(texts)
-    if numbers is None or len(kinds) < 2:
-        return
-    # Once a patient and number, so that a patient of many images does not move the cuts.
-    told = np.unique(np.stack([patients, numbers])[:, np.isfinite(numbers)], axis=1)
-    if _is_identifier(told[1]):
-        return
-    low, high = np.quantile(told[1], [1 / 3, 2 / 3])
-    if low < high:
-        yield f"up to {low:.4g}", numbers <= low
-        yield f"above {low:.4g} to {high:.4g}", (numbers > low) & (numbers <= high)
-        yield f"above {high:.4g}", numbers > high
-        yield UNNAMED, np.isnan(numbers)
-
-
-def _is_identifier(numbers: Float[np.ndarray, " value"]) -> bool:
-    """Whole numbers of which no two patients share one."""
-    return bool((numbers == np.round(numbers)).all()) and len(np.unique(numbers)) == len(numbers)
-
-
-def _numbers(texts: Shaped[np.ndarray, " image"]) -> Float[np.ndarray, " image"] | None:
-    """A column as numbers, NaN where it is empty; None where some text is none."""
-    try:
-        numbers = np.array([float(text) if text.strip() else np.nan for text in texts.tolist()])
-    except ValueError:
-        return None
-    return numbers if np.isfinite(numbers).any() else None

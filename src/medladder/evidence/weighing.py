@@ -22,6 +22,7 @@ from .intervals import Interval, quantile
 from .metrics import Measure
 from .outlook import Outlook, find_crossings, look_out, span_to
 from .points import CONFIDENCE, Measures, Point, measure_folds, weigh_metrics
+from .portrait import Portrait, Served, portray, serve
 from .prevalence import AtPrevalence, Rate, at_prevalence
 from .scores import Scores, read_scores
 from .selection import Selected, correct_pick
@@ -38,6 +39,7 @@ class RungEvidence:
     family: str
     points: tuple[Point, ...]
     outlook: Outlook | None = None
+    portrait: Portrait | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The rung as evidence.json holds it; with one size it has neither curve nor forecast."""
@@ -47,6 +49,7 @@ class RungEvidence:
             "points": [point.to_json() for point in self.points],
             "curve": None if self.outlook is None else self.outlook.curve_json(),
             "forecast": None if self.outlook is None else self.outlook.forecast_json(),
+            "portrait": None if self.portrait is None else self.portrait.to_json(),
         }
 
 
@@ -65,6 +68,7 @@ class Evidence:
     margin: float
     verdict: Verdict
     selected: Selected
+    served: Served
     cost: Mapping[str, Sequence[Mapping[str, float]]]
 
     @property
@@ -87,6 +91,7 @@ class Evidence:
             "margin": self.margin,
             "verdict": self.verdict.to_json(),
             "selected": self.selected.to_json(),
+            "served": self.served.to_json(),
             "cost": {rung: [dict(at) for at in sizes] for rung, sizes in self.cost.items()},
         }
 
@@ -150,19 +155,26 @@ def weigh(
     floors = [planned.rung for planned in scores.plan.rungs if planned.family == "floor"]
     comparisons = compare_all(curves, decided_at, counts, shared, confidence=CONFIDENCE, floors=floors)
     standing = _stand(scores, rungs, comparisons, decided_at)
+    verdict = _judge(scores, rungs, curves, standing, shared, as_planned)
     evidence = Evidence(
         unit="patient" if scores.cohort.patients_known else "image",
         n_test={"patients": _n_patients(scores), "per_class": counts, "folds": len(scores.units)},
         classes=scores.cohort.classes,
-        rungs=tuple(rungs),
+        rungs=tuple(replace(one, portrait=_portray(scores, one, decided_at)) for one in rungs),
         comparisons=comparisons,
         margin=scores.plan.margin,
-        verdict=_judge(scores, rungs, curves, standing, shared, as_planned),
+        verdict=verdict,
         selected=correct_pick(standing, curves, shared, seed=scores.plan.seed),
+        served=serve(scores, verdict.recommended, decided_at, shared),
         cost=_cost(scores),
     )
     folder.write_json("evidence.json", evidence.to_json())
     return evidence
+
+
+def _portray(scores: Scores, rung: RungEvidence, n_train: int) -> Portrait | None:
+    is_here = any(point.n_train == n_train for point in rung.points)
+    return portray(scores, rung.rung, n_train) if is_here and rung.family != "floor" else None
 
 
 def _as_asked(plan: Plan, n_classes: int, margin: float | None, asked: Mapping[str, float | None]) -> Plan:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
+from .grouping import Grouping
 from .plan import PROTOCOL
 
 
@@ -26,6 +28,8 @@ class CohortRecord:
     test_fold: Int[np.ndarray, " image"]
     excluded: tuple[dict[str, Any], ...] = ()
     findings: tuple[dict[str, Any], ...] = ()
+    columns: Mapping[str, Grouping] = field(default_factory=dict)
+    """Of each column of the manifest that tells groups apart, which one an image is in."""
 
     def to_json(self) -> dict[str, Any]:
         """The cohort as it stands in cohort.json."""
@@ -42,6 +46,7 @@ class CohortRecord:
             "test_fold": self.test_fold.tolist(),
             "excluded": list(self.excluded),
             "findings": list(self.findings),
+            "columns": {name: grouping.to_json() for name, grouping in self.columns.items()},
         }
 
     @classmethod
@@ -52,4 +57,5 @@ class CohortRecord:
             known[name] = np.asarray(data[name], dtype=np.int64)
         for name in ("classes", "excluded", "findings"):
             known[name] = tuple(data[name])
+        known["columns"] = {name: Grouping.from_json(one) for name, one in data.get("columns", {}).items()}
         return cls(**known)

@@ -21,6 +21,8 @@ class Trial:
     decision: dict[str, Any] | None = None
     n_parameters: int | None = None
     chosen: dict[str, Any] | None = None
+    out_of_part: dict[str, Any] | None = None
+    """Of the patients held out for choosing the `area` under their ROC curve, and how many there were `per_class`."""
     fit_seconds: float | None = None
     layers: list[dict[str, Any]] | None = None
     """Of networks looked into, a dict each: its layers `trained` and at their `start`, see `inspection.growth`."""

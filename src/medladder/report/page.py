@@ -26,6 +26,7 @@ from .figures import draw_scores, floors_below
 from .growth import count_variants, draw_growth, grow, plan_layers
 from .layers import gather_layers
 from .palette import Look, choose_looks
+from .portrait import gather_portrait
 from .rerun import write_commands
 from .unrolling import describe_size, draw_unrolling
 
@@ -103,6 +104,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "scores_said": saying.say_curves(evidence, sizes) if sizes else None,
         "differences": tables.group_differences(evidence, evidence["margin"]),
         "ahead": gather_ahead(evidence),
+        "portrait": gather_portrait(evidence, rows, looks),
         "networks": networks,
         "parameters": parameters,
         "parameters_said": saying.say_parameters(parameters, compared, evidence["unit"]) if parameters else None,

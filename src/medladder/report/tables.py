@@ -19,6 +19,15 @@ METRICS = (
     ("specificity", "Specificity"),
     ("brier", "Brier score"),
 )
+"""Of every rung, side by side."""
+
+MORE_METRICS = (
+    ("average_precision", "Average precision"),
+    ("f1", "F1"),
+    ("log_loss", "Log loss"),
+    ("expected_calibration_error", "Expected calibration error"),
+)
+"""Of the recommended rung, below those."""
 
 
 @dataclass(frozen=True)
