@@ -9,7 +9,7 @@ endif
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: demo install test check bench docs clean
+.PHONY: demo install test check bench honesty docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/medladder study --out runs/demo --rungs prior,logistic,svm,nn,dnn
@@ -27,6 +27,19 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	@for script in benchmarks/*.py; do echo; echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Everything docs/HONESTY.md states, some twenty hours on two cores. Stopped, it goes on where it was. CURVES: a file of
+# learning curves measured by others (cohort, range, label_index, n_train, repeat, auroc), for the table on others' curves.
+HONESTY ?= runs/honesty
+CURVES ?=
+honesty: $(VENV)/installed-dev
+	$(BIN)/python honesty/claims.py $(HONESTY) --processes 2
+	$(BIN)/python honesty/selection.py $(HONESTY) --processes 2
+	$(BIN)/python honesty/curve_bank.py $(HONESTY)/curves.csv --cohorts 44
+	$(BIN)/python honesty/forecasts.py $(HONESTY)/curves.csv
+	@if [ -n "$(CURVES)" ]; then $(BIN)/python honesty/learning_curves.py "$(CURVES)"; fi
+	$(BIN)/python honesty/intervals.py $(HONESTY) --processes 2
+	$(BIN)/python honesty/images.py $(HONESTY) --processes 2
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m typer medladder.cli utils docs --name medladder --title 'The command line' --output docs/cli.md

@@ -1,22 +1,24 @@
 """How much the picked rung looks better than it is, before and after the correction, where the truth is known.
 
-Run with ``python honesty/selection.py [--studies N] [--draws N] [--cells 0,1]``; prints one table and writes
-nothing. A rung's scores are Gaussian in each class, so that E(n) of an AUROC is known exactly. Rungs share 70 % of the
-variance of a patient's score and half of the luck of a training subset; a tenth of the variance is the trial's own.
-Repeats and folds share luck as far as they share training patients. The classes are those of BreastMNIST's (42, 114)
-and PneumoniaMNIST's (234, 390) test parts. Each study is picked from twice: by the study's own rule, and by the best
-estimate, as «best deep» is.
+    python honesty/selection.py FOLDER [--studies 300] [--processes 1] [--quick]
+
+FOLDER gets `selection.jsonl`, a line a finished batch, so that a stopped run goes on, and the table. A rung's scores
+are Gaussian in each class, so that E(n) of an AUROC is known exactly. Rungs share 70 % of the variance of a patient's
+score and half of the luck of a training subset; a tenth of the variance is the trial's own. Repeats and folds share
+luck as far as they share training patients. The classes are those of BreastMNIST's (42, 114) and PneumoniaMNIST's
+(234, 390) test parts. Each study is picked from twice: by the study's own rule, and by the best estimate, as «best
+deep» is.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from progress import Batch, read_lines, rng_of, run_cells
 from scipy.stats import norm
 
 from medladder.evidence.comparisons import Curve, compare_all
@@ -26,6 +28,7 @@ from medladder.evidence.selection import Selected, choose_by_rule, correct_pick
 from medladder.evidence.variance import training_spread, variance_of
 from medladder.evidence.verdict import Standing
 
+NAME, STUDIES, DRAWS = "selection", 300, 200
 REPEATS = 10
 CLASSES = {156: (42, 114), 624: (234, 390)}
 POOL = 1000
@@ -43,13 +46,26 @@ class Cell:
     n_test: int
     folds: int = 1
 
+    @property
+    def label(self) -> str:
+        """What stands in the table's first column, and names the cell."""
+        how = "own part" if self.folds == 1 else f"{self.folds}-fold"
+        span = f"{min(self.aurocs):.2f}–{max(self.aurocs):.2f}"
+        return f"{self.name} | {len(self.aurocs)} | {span} | {self.n_test}, {how}"
 
-CELLS = (
-    *(Cell("8 equal", (top,) * 8, n, folds) for n in (156, 624) for top in (0.85, 0.95) for folds in (1, 5)),
-    *(Cell("7, last better", (0.85,) * 7 + (0.90,), n) for n in (156, 624)),
-    *(Cell("8 ascending", tuple(np.linspace(0.80, 0.88, 8)), n) for n in (156, 624)),
-    *(Cell("2 equal", (0.85,) * 2, n) for n in (156, 624)),
-    Cell("2, last better", (0.85, 0.90), 156),
+
+def by_label(cells: Iterable[Cell]) -> dict[str, Cell]:
+    return {cell.label: cell for cell in cells}
+
+
+CELLS = by_label(
+    (
+        *(Cell("8 equal", (top,) * 8, n, folds) for n in (156, 624) for top in (0.85, 0.95) for folds in (1, 5)),
+        *(Cell("7, last better", (0.85,) * 7 + (0.90,), n) for n in (156, 624)),
+        *(Cell("8 ascending", tuple(np.linspace(0.80, 0.88, 8)), n) for n in (156, 624)),
+        *(Cell("2 equal", (0.85,) * 2, n) for n in (156, 624)),
+        Cell("2, last better", (0.85, 0.90), 156),
+    )
 )
 
 
@@ -145,13 +161,25 @@ def choose_best(standing: Standing) -> str:
 CHOICES: dict[str, Callable[[Standing], str]] = {"rule": choose_by_rule, "best": choose_best}
 
 
-def one_study(cell: Cell, layout: Layout, seed: list[int], draws: int) -> dict[str, Selected]:
-    curves = draw_curves(cell, layout, np.random.default_rng(seed))
-    standing = stand(curves, cell, layout)
-    return {
-        name: correct_pick(standing, curves, layout.shared, seed=seed[-1], choose=choose, draws=draws)
-        for name, choose in CHOICES.items()
-    }
+def one_batch(cell: Cell, batch: Batch) -> list[dict[str, list[float]]]:
+    """Of every study and way of choosing: truth, optimism, whether the first was picked, and both intervals."""
+    layout = lay_out(cell)
+    truth = known(cell, layout)
+    found = []
+    for study in batch.studies:
+        curves = draw_curves(cell, layout, rng_of(NAME, batch.cell, study))
+        standing = stand(curves, cell, layout)
+        picks = {
+            name: correct_pick(standing, curves, layout.shared, seed=study, choose=choose, draws=DRAWS)
+            for name, choose in CHOICES.items()
+        }
+        found.append({name: _numbers(one, truth) for name, one in picks.items()})
+    return found
+
+
+def _numbers(one: Selected, truth: dict[str, float]) -> list[float]:
+    intervals = [value for x in (one.naive, one.auroc) for value in (x.estimate, x.low, x.high)]
+    return [round(value, 6) for value in (truth[one.rung], one.optimism, float(one.rung == "rung0"), *intervals)]
 
 
 def known(cell: Cell, layout: Layout) -> dict[str, float]:
@@ -160,49 +188,47 @@ def known(cell: Cell, layout: Layout) -> dict[str, float]:
     return {"prior": 0.5, **{f"rung{k}": float(norm.cdf(norm.ppf(a) / wider)) for k, a in enumerate(cell.aurocs)}}
 
 
-HEAD = """\
-                                        first     bias of the pick      error (rms)    coverage in %        width
-rungs          AUROC     test fold by    %    naive  corrected   +/-    naive  corr.  naive shift corr.  naive corr."""
+HEAD = (
+    "| rungs | number | true AUROC | test patients | picked by | first picked % | bias | corrected | error (rms) | "
+    "corrected | coverage % | corrected | width | corrected |"
+)
 
 
-def row_of(found: list[Selected], truth: dict[str, float]) -> str:
-    """Bias and coverage as given; «shift» is the naive interval moved as a whole by the optimism."""
-    true = np.array([truth[one.rung] for one in found])
-    naive, fair = (np.array([(x.estimate, x.low, x.high) for x in xs]).T - true
-                   for xs in ([one.naive for one in found], [one.auroc for one in found]))  # fmt: skip
-    optimism = np.array([one.optimism for one in found])
-    shifted = naive - optimism
-    held = [100 * np.mean((low <= 0) & (high >= 0)) for _, low, high in (naive, shifted, fair)]
-    wide = [np.mean(high - low) for _, low, high in (naive, fair)]
-    first = 100 * np.mean([one.rung == "rung0" for one in found])
-    error = naive[0].std() / np.sqrt(len(found))
+def row_of(numbers: np.ndarray) -> str:
+    """Bias and coverage of the picked rung's AUROC, as it looks and corrected for the picking."""
+    truth, first = numbers[:, 0], numbers[:, 2]
+    naive, fair = (numbers[:, place : place + 3] - truth[:, None] for place in (3, 6))
+    error = naive[:, 0].std() / np.sqrt(len(numbers))
+    held = [100 * np.mean((one[:, 1] <= 0) & (one[:, 2] >= 0)) for one in (naive, fair)]
+    chance = [100 * np.sqrt(max(share / 100 * (1 - share / 100), 1e-9) / len(numbers)) for share in held]
+    wide = [np.mean(one[:, 2] - one[:, 1]) for one in (naive, fair)]
+    rms = [np.sqrt((one[:, 0] ** 2).mean()) for one in (naive, fair)]
     return (
-        f"{first:3.0f}  {naive[0].mean():+.4f}  {fair[0].mean():+.4f}  {error:.4f}   "
-        f"{np.sqrt((naive[0] ** 2).mean()):.4f} {np.sqrt((fair[0] ** 2).mean()):.4f}  "
-        f"{held[0]:5.1f} {held[1]:5.1f} {held[2]:5.1f}  {wide[0]:.3f} {wide[1]:.3f}"
+        f"{100 * first.mean():.0f} | {naive[:, 0].mean():+.4f} ± {error:.4f} | {fair[:, 0].mean():+.4f} | "
+        f"{rms[0]:.4f} | {rms[1]:.4f} | {held[0]:.1f} ± {chance[0]:.1f} | {held[1]:.1f} ± {chance[1]:.1f} | "
+        f"{wide[0]:.3f} | {wide[1]:.3f}"
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--studies", type=int, default=60)
-    parser.add_argument("--draws", type=int, default=200)
-    parser.add_argument("--cells", default=",".join(map(str, range(len(CELLS)))))
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--studies", type=int, default=STUDIES)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="twenty studies of the first cell")
     asked = parser.parse_args()
-    worst = 100 * np.sqrt(0.95 * 0.05 / asked.studies)
-    print(
-        f"{asked.studies} studies a cell, {asked.draws} draws each; Monte Carlo error of coverage about {worst:.1f} %."
+    cells = dict(list(CELLS.items())[:1]) if asked.quick else CELLS
+    run_cells(
+        asked.folder, NAME, cells, 20 if asked.quick else asked.studies, one_batch, batch=20, processes=asked.processes
     )
-    print(HEAD)
-    for number in map(int, asked.cells.split(",")):
-        cell, start = CELLS[number], time.perf_counter()
-        layout = lay_out(cell)
-        found = [one_study(cell, layout, [number, study], asked.draws) for study in range(asked.studies)]
-        for name in CHOICES:
-            span = f"{min(cell.aurocs):.2f}–{max(cell.aurocs):.2f}"
-            row = row_of([one[name] for one in found], known(cell, layout))
-            print(f"{cell.name:14} {span:9} {cell.n_test:4} {cell.folds:4} {name}  {row}", flush=True)
-        print(f"  ({time.perf_counter() - start:.0f} s)", file=sys.stderr, flush=True)
+    lines = [HEAD, "|" + "---|" * HEAD.count(" |")]
+    for label in cells:
+        told = [line for line in read_lines(asked.folder / f"{NAME}.jsonl", cells) if line["cell"] == label]
+        found = [study for line in told for study in line["result"]]
+        lines += [f"| {label} | {name} | {row_of(np.array([one[name] for one in found]))} |" for name in CHOICES]
+    table = f"{len(found)} studies a cell.\n\n" + "\n".join(lines) + "\n"
+    (asked.folder / f"{NAME}.md").write_text(table)
+    print(table)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def make_data(
     from ..progress import Terminal
 
     with errors_spoken(as_json=as_json):
-        manifest, n_images = write_drawn(name, out, n_patients=patients, seed=seed, size=size, progress=Terminal())
+        drawn = name.removeprefix("demo:")
+        manifest, n_images = write_drawn(drawn, out, n_patients=patients, seed=seed, size=size, progress=Terminal())
         if as_json:
             print_json({"manifest": str(manifest), "images": n_images})
         else:
