@@ -19,7 +19,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from drawn_studies import draw_study
-
 from medladder.evidence.weighing import weigh
 
 SIZES = (31, 60, 86, 130, 240, 400, 670, 1200, 2400, 5232)
