@@ -10,13 +10,11 @@ the best rung truly stands above the pick by no more than the verdict says.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from progress import Batch, read_lines, rng_of, run_cells
+from progress import Batch, measure, rng_of
 from selection import CLASSES, Cell, Layout, by_label, draw_curves, known, lay_out, stand
 
 from medladder.evidence.verdict import pick_rung
@@ -90,24 +88,5 @@ def row_of(found: list[dict[str, Any]]) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--studies", type=int, default=STUDIES)
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="fifty studies of the first two cells")
-    asked = parser.parse_args()
-    cells = dict(list(CELLS.items())[:2]) if asked.quick else CELLS
-    run_cells(asked.folder, NAME, cells, 50 if asked.quick else asked.studies, one_batch, processes=asked.processes)
-    lines = [HEAD, "|" + "---|" * HEAD.count(" |")]
-    for label in cells:
-        told = [line for line in read_lines(asked.folder / f"{NAME}.jsonl", cells) if line["cell"] == label]
-        found = [study for line in told for study in line["result"]]
-        lines.append(f"| {label} | {row_of(found)} |")
-    table = f"{len(found)} studies a cell.\n\n" + "\n".join(lines) + "\n"
-    (asked.folder / f"{NAME}.md").write_text(table)
-    print(table)
-
-
 if __name__ == "__main__":
-    main()
+    measure(__doc__, NAME, CELLS, one_batch, lambda found: [row_of(found)], HEAD, studies=STUDIES)

@@ -7,6 +7,7 @@ FOLDER/NAME.jsonl, written by the main process alone; a run goes on with the bat
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import multiprocessing
@@ -76,6 +77,42 @@ def run_cells(
             file.write(json.dumps({**line, "result": result}, separators=(",", ":")) + "\n")
             file.flush()
             clock.tell()
+
+
+def measure(
+    about: str,
+    name: str,
+    cells: Mapping[str, Any],
+    one_batch: Callable[[Any, Batch], list[Any]],
+    rows_of: Callable[[list[Any]], Sequence[str]],
+    head: str,
+    *,
+    studies: int,
+    batch: int = 50,
+) -> None:
+    """The command line of a simulation whose batches are lists of studies; a cell's label is its first columns.
+
+    FOLDER gets NAME.jsonl and the table, NAME.md; `rows_of` the studies of a cell are the rest of its lines.
+    """
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--studies", type=int, default=studies)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="one batch of the first cell")
+    asked = parser.parse_args()
+    if asked.quick:
+        cells = dict(list(cells.items())[:1])
+    wanted = batch if asked.quick else asked.studies
+    run_cells(asked.folder, name, cells, wanted, one_batch, batch=batch, processes=asked.processes)
+    lines, counts = [head, "|" + "---|" * head.count(" |")], set()
+    for label in cells:
+        told = [line for line in read_lines(asked.folder / f"{name}.jsonl", cells) if line["cell"] == label]
+        found = [study for line in told for study in line["result"]]
+        counts.add(len(found))
+        lines += [f"| {label} | {row} |" for row in rows_of(found)]
+    table = f"{min(counts):,} studies a cell.\n\n" + "\n".join(lines) + "\n"
+    (asked.folder / f"{name}.md").write_text(table)
+    print(table)
 
 
 def read_lines(path: Path, cells: Mapping[str, Any]) -> list[dict[str, Any]]:

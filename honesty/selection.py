@@ -12,13 +12,11 @@ deep» is.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from progress import Batch, read_lines, rng_of, run_cells
+from progress import Batch, measure, rng_of
 from scipy.stats import norm
 
 from medladder.evidence.comparisons import Curve, compare_all
@@ -210,26 +208,9 @@ def row_of(numbers: np.ndarray) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--studies", type=int, default=STUDIES)
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="twenty studies of the first cell")
-    asked = parser.parse_args()
-    cells = dict(list(CELLS.items())[:1]) if asked.quick else CELLS
-    run_cells(
-        asked.folder, NAME, cells, 20 if asked.quick else asked.studies, one_batch, batch=20, processes=asked.processes
-    )
-    lines = [HEAD, "|" + "---|" * HEAD.count(" |")]
-    for label in cells:
-        told = [line for line in read_lines(asked.folder / f"{NAME}.jsonl", cells) if line["cell"] == label]
-        found = [study for line in told for study in line["result"]]
-        lines += [f"| {label} | {name} | {row_of(np.array([one[name] for one in found]))} |" for name in CHOICES]
-    table = f"{len(found)} studies a cell.\n\n" + "\n".join(lines) + "\n"
-    (asked.folder / f"{NAME}.md").write_text(table)
-    print(table)
+def rows_of(found: list[dict[str, list[float]]]) -> list[str]:
+    return [f"{name} | {row_of(np.array([one[name] for one in found]))}" for name in CHOICES]
 
 
 if __name__ == "__main__":
-    main()
+    measure(__doc__, NAME, CELLS, one_batch, rows_of, HEAD, studies=STUDIES, batch=20)

@@ -11,7 +11,18 @@ from ..errors import OptionError
 from ..progress import Terminal
 from ..terminal import errors_spoken, print_evaluation, print_json, print_model
 from .doors import app
-from .options import AsJson, CacheFolder, Device, ImageSize, Jobs, listed, read_source
+from .options import (
+    AsJson,
+    AtSensitivity,
+    AtSpecificity,
+    CacheFolder,
+    Device,
+    ImageSize,
+    Jobs,
+    Prevalence,
+    listed,
+    read_source,
+)
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model.")]
 
@@ -123,15 +134,9 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME=NAME,...", help="The model's class for each class of the cohort of another name."),
     ] = None,
-    at_specificity: Annotated[
-        float, typer.Option(help="Sensitivity is also given at this specificity on the test patients; 0–1.")
-    ] = 0.9,
-    at_sensitivity: Annotated[
-        float, typer.Option(help="Specificity is also given at this sensitivity on the test patients; 0–1.")
-    ] = 0.9,
-    prevalence: Annotated[
-        float | None, typer.Option(help="Share of the positive class in use: adds PPV, NPV and net benefit.")
-    ] = None,
+    at_specificity: AtSpecificity = 0.9,
+    at_sensitivity: AtSensitivity = 0.9,
+    prevalence: Prevalence = None,
     accept: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="trained-on: score it on its own training images too.")
     ] = None,

@@ -15,6 +15,15 @@ CacheFolder = Annotated[
     Path | None, typer.Option("--cache", help="Where prepared images are kept; by default the user's cache directory.")
 ]
 Device = Annotated[str, typer.Option(help="Where networks train: cpu, cuda, or auto (cuda where there is one).")]
+AtSpecificity = Annotated[
+    float, typer.Option(help="Sensitivity is also given at this specificity on the test patients; 0–1.")
+]
+AtSensitivity = Annotated[
+    float, typer.Option(help="Specificity is also given at this sensitivity on the test patients; 0–1.")
+]
+Prevalence = Annotated[
+    float | None, typer.Option(help="Share of the positive class in use: adds PPV, NPV and net benefit.")
+]
 Jobs = Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")]
 ImageSize = Annotated[
     str | None,

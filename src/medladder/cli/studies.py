@@ -20,7 +20,19 @@ from ..terminal import (
     print_verdict,
 )
 from .doors import app
-from .options import AsJson, CacheFolder, Device, ImageSize, Jobs, Source, listed, read_source
+from .options import (
+    AsJson,
+    AtSensitivity,
+    AtSpecificity,
+    CacheFolder,
+    Device,
+    ImageSize,
+    Jobs,
+    Prevalence,
+    Source,
+    listed,
+    read_source,
+)
 
 
 @app.command()
@@ -58,15 +70,9 @@ def study(
     ] = None,
     keep_val: Annotated[bool, typer.Option("--keep-val", help="Keep the val part for choosing only.")] = False,
     margin: Annotated[float, typer.Option(help="A difference in AUROC that does not matter.")] = 0.02,
-    at_specificity: Annotated[
-        float, typer.Option(help="Sensitivity is also given at this specificity on the test patients; 0–1.")
-    ] = 0.9,
-    at_sensitivity: Annotated[
-        float, typer.Option(help="Specificity is also given at this sensitivity on the test patients; 0–1.")
-    ] = 0.9,
-    prevalence: Annotated[
-        float | None, typer.Option(help="Share of the positive class in use: adds PPV, NPV and net benefit.")
-    ] = None,
+    at_specificity: AtSpecificity = 0.9,
+    at_sensitivity: AtSensitivity = 0.9,
+    prevalence: Prevalence = None,
     accept: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="Go on in spite of a finding of this kind; repeatable.")
     ] = None,
