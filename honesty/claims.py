@@ -75,18 +75,18 @@ def one_batch(cell: Cell, batch: Batch) -> list[dict[str, Any]]:
     return [asdict(one_study(cell, layout, rng_of(NAME, batch.cell, study))) for study in batch.studies]
 
 
-def row_of(found: list[dict[str, Any]]) -> str:
+def rows_of(cell: Cell, found: list[dict[str, Any]]) -> list[str]:
     def share(name: str) -> str:
         part = float(np.mean([one[name] for one in found]))
         return f"{100 * part:.1f} ± {100 * np.sqrt(max(part * (1 - part), 1e-9) / len(found)):.1f}"
 
     grades = " / ".join(f"{100 * np.mean([one['grade'] == grade for one in found]):.0f}" for grade in GRADES)
     loss, missed = (np.mean([one[name] for one in found]) for name in ("loss", "missed"))
-    return (
-        f"{share('is_false')} | {share('of_floor')} | {share('is_found')} | {grades} | {loss:.3f} | "
-        f"{share('holds')} | {missed:.3f}"
-    )
+    power = share("is_found") if cell.aurocs[-1] > cell.aurocs[0] else "–"
+    return [
+        f"{share('is_false')} | {share('of_floor')} | {power} | {grades} | {loss:.3f} | {share('holds')} | {missed:.3f}"
+    ]
 
 
 if __name__ == "__main__":
-    measure(__doc__, NAME, CELLS, one_batch, lambda found: [row_of(found)], HEAD, studies=STUDIES)
+    measure(__doc__, NAME, CELLS, one_batch, rows_of, HEAD, studies=STUDIES)

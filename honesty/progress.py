@@ -84,7 +84,7 @@ def measure(
     name: str,
     cells: Mapping[str, Any],
     one_batch: Callable[[Any, Batch], list[Any]],
-    rows_of: Callable[[list[Any]], Sequence[str]],
+    rows_of: Callable[[Any, list[Any]], Sequence[str]],
     head: str,
     *,
     studies: int,
@@ -92,7 +92,7 @@ def measure(
 ) -> None:
     """The command line of a simulation whose batches are lists of studies; a cell's label is its first columns.
 
-    FOLDER gets NAME.jsonl and the table, NAME.md; `rows_of` the studies of a cell are the rest of its lines.
+    FOLDER gets NAME.jsonl and the table, NAME.md; `rows_of` a cell and its studies are the rest of its lines.
     """
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("folder", type=Path)
@@ -109,7 +109,7 @@ def measure(
         told = [line for line in read_lines(asked.folder / f"{name}.jsonl", cells) if line["cell"] == label]
         found = [study for line in told for study in line["result"]]
         counts.add(len(found))
-        lines += [f"| {label} | {row} |" for row in rows_of(found)]
+        lines += [f"| {label} | {row} |" for row in rows_of(cells[label], found)]
     table = f"{min(counts):,} studies a cell.\n\n" + "\n".join(lines) + "\n"
     (asked.folder / f"{name}.md").write_text(table)
     print(table)

@@ -208,7 +208,7 @@ def row_of(numbers: np.ndarray) -> str:
     )
 
 
-def rows_of(found: list[dict[str, list[float]]]) -> list[str]:
+def rows_of(_cell: Cell, found: list[dict[str, list[float]]]) -> list[str]:
     return [f"{name} | {row_of(np.array([one[name] for one in found]))}" for name in CHOICES]
 
 
