@@ -29,7 +29,8 @@ from scipy.ndimage import gaussian_filter
 from medladder import rungs
 from medladder.decision import apparent_shares, choose_decision
 from medladder.errors import FitError
-from medladder.evidence.points import measure_folds, weigh_metrics
+from medladder.evidence.measures import Measures
+from medladder.evidence.points import weigh_metrics
 from medladder.evidence.scores import FoldScores
 from medladder.rungs.draws import Draw, fit_many, may_learn
 from medladder.splits import Pool, draw_seed, parts_for_choosing, stratified_folds
@@ -234,10 +235,10 @@ def weigh_study(kind: Images, kept: Any, study: int) -> dict[tuple[int, str], li
                 both, decided = np.stack([1 - p, p], axis=2).astype(float), (p >= cuts[:, None]).astype(int)
                 overlap = float(kept[f"{study}/{fold}/{n}/overlap"])
                 folds.append(FoldScores(fold, np.arange(len(p)), overlap, both, decided, labels[test], test))
-            by_size[n] = measure_folds(folds)
-        weighed = weigh_metrics(by_size, {n: n * common for n in kind.sizes})
+            by_size[n] = Measures(tuple(folds))
+        weighed = weigh_metrics(by_size, {n: n * common for n in kind.sizes}, METRICS)
         for n, point in weighed.items():
-            intervals = (point.metrics["auroc"], point.metrics["balanced_accuracy"], point.recalls[1])
+            intervals = [point.metrics[metric] for metric in METRICS]
             found[n, rung] = [[one.estimate, one.low, one.high] for one in intervals]
     return found
 

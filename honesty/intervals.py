@@ -4,7 +4,7 @@
     python honesty/intervals.py FOLDER --table [--against OTHER_FOLDER]
 
 A study is drawn anew each time: its training pool, its test patients, its repeats. Intervals are the product's own
-(`measure_folds`, `weigh_metrics`). FOLDER gets `intervals.jsonl`, a line a finished batch, `truth.jsonl`, a line a
+(`Measures`, `weigh_metrics`). FOLDER gets `intervals.jsonl`, a line a finished batch, `truth.jsonl`, a line a
 known E(n), then `intervals.json` and `intervals.md`; a run that was stopped goes on where it was.
 
 Cells whose name begins with «choose» were looked at while the intervals were mended; the others, of other populations,
@@ -24,7 +24,8 @@ import numpy as np
 from drawn import METRICS, Design, Population, draw_study, expect
 from progress import Batch, mark, read_lines, rng_of, run_cells
 
-from medladder.evidence.points import measure_folds, weigh_metrics
+from medladder.evidence.measures import Measures
+from medladder.evidence.points import weigh_metrics
 
 NAME, TRUTH = "intervals", "truth"
 STUDIES, QUICK_STUDIES = 2000, 200
@@ -92,9 +93,11 @@ def one_batch(design: Design, batch: Batch) -> dict[str, list[list[list[float]]]
     found: dict[str, list[list[list[float]]]] = {str(n): [] for n in design.sizes}
     for study in batch.studies:
         drawn = draw_study(design, rng_of(NAME, batch.cell, study))
-        weighed = weigh_metrics({n: measure_folds(folds) for n, folds in drawn.by_size.items()}, drawn.shared)
+        weighed = weigh_metrics(
+            {n: Measures(tuple(folds)) for n, folds in drawn.by_size.items()}, drawn.shared, METRICS
+        )
         for n, point in weighed.items():
-            intervals = (point.metrics["auroc"], point.metrics["balanced_accuracy"], point.recalls[1])
+            intervals = [point.metrics[metric] for metric in METRICS]
             found[str(n)].append([[round(x, 5) for x in (one.estimate, one.low, one.high)] for one in intervals])
     return found
 

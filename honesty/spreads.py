@@ -26,8 +26,8 @@ import numpy as np
 from drawn import METRICS, Design, Population, draw_study
 from progress import Batch, read_lines, rng_of, run_cells
 
+from medladder.evidence.measures import Measures
 from medladder.evidence.metrics import Measure
-from medladder.evidence.points import Measures, measure_folds
 
 NAME, FRESH = "spreads", 2000
 
@@ -72,7 +72,7 @@ def one_batch(design: Design, batch: Batch) -> dict[str, list[Any]]:
     for study in batch.studies:
         drawn = draw_study(design, rng_of(NAME, batch.cell, study), fresh=FRESH)
         for n, folds in drawn.by_size.items():
-            measures = measure_folds(folds)
+            measures = Measures(tuple(folds))
             parts = [
                 [one.estimate, *_units(one, n), np.round(drawn.true[n][:, :, k], 5).tolist()]
                 for k, one in enumerate(_measured(measures))

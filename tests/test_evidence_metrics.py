@@ -18,8 +18,9 @@ from medladder.evidence.intervals import (
     proportion_interval,
     wilson_interval,
 )
+from medladder.evidence.measures import Measures
 from medladder.evidence.metrics import auroc, brier_terms, log_loss_terms
-from medladder.evidence.points import Measures, measure_folds, weigh_metrics
+from medladder.evidence.points import weigh_metrics
 from medladder.evidence.scores import FoldScores
 from medladder.evidence.variance import Variance, patient_variance, training_spread, variance_of
 
@@ -35,7 +36,7 @@ def fold_of(scores, truth, *, patients=None, cut=0.5, overlap=0.0) -> FoldScores
 
 
 def weigh_one(fold: FoldScores):
-    return weigh_metrics({100: measure_folds([fold])}, {100: ALONE})[100]
+    return weigh_metrics({100: Measures((fold,))}, {100: ALONE})[100]
 
 
 def gaussian(rng: np.random.Generator, n: int, repeats: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +52,7 @@ def test_auroc_and_delong_variance_by_hand():
     assert values[0] == pytest.approx(0.75)
     # Placements: positives 1, .5; negatives (.5, 1, .75). S10 = .125, S01 = .0625; variance = .125/2 + .0625/3.
     assert influence[0] == pytest.approx([0.125, -0.125, -0.25 / 3, 0.25 / 3, 0])
-    variance, _ = patient_variance(measure_folds([fold_of(scores, truth)]).auroc)
+    variance, _ = patient_variance(Measures((fold_of(scores, truth),)).auroc)
     assert variance == pytest.approx(0.125 / 2 + 0.0625 / 3)
 
 
@@ -68,7 +69,7 @@ def test_auroc_is_scikit_learns_ties_included(pairs):
 def test_macro_auroc_is_scikit_learns():
     rng = np.random.default_rng(0)
     probabilities, truth = rng.dirichlet([1, 1, 1], size=60), np.arange(60) % 3
-    found = measure_folds([FoldScores(0, np.arange(1), 0.0, probabilities[None], truth[None], truth, np.arange(60))])
+    found = Measures((FoldScores(0, np.arange(1), 0.0, probabilities[None], truth[None], truth, np.arange(60)),))
     assert found.auroc.estimate == pytest.approx(roc_auc_score(truth, probabilities, multi_class="ovr"))
     for k, area in enumerate(found.areas):
         assert area.estimate == pytest.approx(roc_auc_score(truth == k, probabilities[:, k]))
@@ -176,11 +177,11 @@ def test_copies_of_each_patient_narrow_nothing(seed, m):
 
 def test_patients_in_two_classes_count_once():
     scores, truth = gaussian(np.random.default_rng(2), 40)
-    apart, _ = patient_variance(measure_folds([fold_of(scores, truth)]).accuracy)
+    apart, _ = patient_variance(Measures((fold_of(scores, truth),)).accuracy)
     # Two units of one patient that are right and wrong together: squares of sums, not sums of squares.
     both = fold_of(np.full((1, 4), 0.7), [0, 1, 0, 1], patients=[0, 0, 1, 1])
-    paired, _ = patient_variance(measure_folds([both]).accuracy)
-    alone, _ = patient_variance(measure_folds([fold_of(np.full((1, 4), 0.7), [0, 1, 0, 1])]).accuracy)
+    paired, _ = patient_variance(Measures((both,)).accuracy)
+    alone, _ = patient_variance(Measures((fold_of(np.full((1, 4), 0.7), [0, 1, 0, 1]),)).accuracy)
     assert apart > 0
     assert paired == pytest.approx(0, abs=1e-12)
     assert alone > 0.01
@@ -235,7 +236,7 @@ def measures_at(sizes: dict[int, float], sd: float, seed: int = 0, overlap: floa
     for n, size in sizes.items():
         scores, truth = gaussian(np.random.default_rng(9), 2000)
         shift = sd / np.sqrt(size) * rng.standard_normal((10, 1))
-        found[n] = measure_folds([fold_of(scores + shift, truth, overlap=overlap)])
+        found[n] = Measures((fold_of(scores + shift, truth, overlap=overlap),))
     return found
 
 
@@ -259,6 +260,6 @@ def test_shared_subsets_are_no_fresh_draws():
 @pytest.mark.parametrize(("overlap", "repeats"), [(0.9, 10), (0.0, 1)])
 def test_no_training_spread_where_nothing_shows_it(overlap, repeats):
     scores, truth = gaussian(np.random.default_rng(4), 60, repeats)
-    measured = measure_folds([fold_of(scores, truth, overlap=overlap)])
+    measured = Measures((fold_of(scores, truth, overlap=overlap),))
     assert training_spread({50: measured.auroc}) is None
     assert variance_of(measured.auroc, 50, None, ALONE).training is None

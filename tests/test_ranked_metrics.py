@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, roc_curve
 
+from medladder.evidence.measures import Measures
 from medladder.evidence.metrics import mean_over_units
-from medladder.evidence.points import measure_folds
 from medladder.evidence.ranked import average_precision, f1, sensitivity_at
 from medladder.evidence.scores import FoldScores
 from medladder.evidence.variance import patient_variance
@@ -131,5 +131,5 @@ def test_patients_with_several_images_are_counted_once():
         )
 
     for name in ("average_precision", "f1", "sensitivity_at_specificity"):
-        once, nine = (patient_variance(getattr(measure_folds([fold(k)]), name))[0] for k in (1, 9))
+        once, nine = (patient_variance(getattr(Measures((fold(k),)), name))[0] for k in (1, 9))
         assert nine > 0.8 * once, name

@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from ..errors import CohortError, OptionError
 from ..record.plan import USUAL_POINTS, OperatingPoints
 from .intervals import FEW_PATIENTS, Interval
-from .points import CONFIDENCE, Weighed, measure_folds, metrics_json, weigh_metrics, weigh_part
+from .measures import Measures
+from .points import CONFIDENCE, Weighed, metrics_json, weigh_metrics, weigh_part
 from .prevalence import AtPrevalence, Rate, at_prevalence
 from .reliability import Reliability, reliability_of
 from .scores import FoldScores, mean_by_unit, units_of
@@ -166,7 +167,7 @@ def weigh_once(tested: FoldScores, operating: OperatingPoints = USUAL_POINTS) ->
     counts = np.bincount(tested.truth, minlength=tested.probabilities.shape[2])
     if counts.min() == 0:
         return weigh_part(tested)
-    return weigh_metrics({1: measure_folds([tested], operating)}, {1: _NO_FOLDS})[1]
+    return weigh_metrics({1: Measures((tested,), operating)}, {1: _NO_FOLDS})[1]
 
 
 def _warnings(counts: Sequence[int], classes: Sequence[str], *, patients_known: bool) -> Iterator[dict[str, str]]:

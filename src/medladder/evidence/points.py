@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from ..record.plan import USUAL_POINTS, OperatingPoints
+from ..record.plan import OperatingPoints
 from .intervals import (
     Interval,
     auroc_interval,
@@ -20,41 +20,16 @@ from .intervals import (
     quantile,
     root_interval,
 )
-from .metrics import FoldMeasure, Measure, auroc, average, brier_terms, log_loss_terms, macro, mean_over_units
+from .measures import Measures, all_units, macro_auroc, measure, recall
+from .metrics import Measure, brier_terms, log_loss_terms, mean_over_units
 from .prevalence import AtPrevalence
-from .ranked import average_precision, f1, sensitivity_at
-from .reliability import LEAST_UNITS, squared_calibration_error
 from .scores import FoldScores
 from .variance import Variance, patient_variance, training_spread, variance_of
 
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True)
-class Measures:
-    """Every metric of one rung at one size; None where it is for two classes only.
-
-    `areas` holds each class's AUROC against the rest, `confusion` the mean number, over repeats, of units of class i
-    that were decided to be j. `is_constant`: no trial told any two units apart, so its ROC is the diagonal whatever the
-    patients.
-    """
-
-    auroc: Measure
-    areas: tuple[Measure, ...]
-    average_precision: Measure
-    accuracy: Measure
-    f1: Measure
-    brier: Measure
-    log_loss: Measure
-    squared_calibration_error: Measure | None
-    sensitivity_at_specificity: Measure | None
-    specificity_at_sensitivity: Measure | None
-    recalls: tuple[Measure, ...]
-    balanced_accuracy: Measure
-    counts: tuple[int, ...]
-    confusion: Float[np.ndarray, "class_ class_"]
-    is_constant: bool
-
+CALIBRATION_ERROR = "expected_calibration_error"
 
 METRICS = (
     "auroc",
@@ -66,7 +41,7 @@ METRICS = (
     "f1",
     "brier",
     "log_loss",
-    "expected_calibration_error",
+    CALIBRATION_ERROR,
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",
 )
@@ -126,113 +101,48 @@ def metrics_json(metrics: Mapping[str, Interval | None], operating: OperatingPoi
     return found
 
 
-def measure_folds(folds: Sequence[FoldScores], operating: OperatingPoints = USUAL_POINTS) -> Measures:
-    """Every metric of the finished trials of one rung at one size; at least one fold must hold all classes."""
-    n_classes = folds[0].probabilities.shape[2]
-    truth = np.concatenate([fold.truth for fold in folds])
-    whole = [fold for fold in folds if len(np.unique(fold.truth)) == n_classes]
-    recalls = tuple(_recall(folds, k) for k in range(n_classes))
-    is_binary = n_classes == 2
-
-    def of_whole(score: Callable[[FoldScores], Scored]) -> Measure:
-        return _measure(whole, score)
-
-    def of_all(score: Callable[[FoldScores], Scored]) -> Measure:
-        return _measure(folds, score)
-
-    def area(k: int) -> Measure:
-        return of_whole(lambda fold: auroc(fold.probabilities[:, :, k], fold.truth == k))
-
-    def at(k: int, rate: float) -> Measure:
-        return of_whole(lambda fold: sensitivity_at(fold.probabilities[:, :, k], fold.truth == k, rate))
-
-    return Measures(
-        auroc=of_whole(_macro_auroc),
-        areas=tuple(area(k) for k in range(n_classes)),
-        average_precision=of_whole(
-            lambda fold: macro(
-                lambda k: average_precision(fold.probabilities[:, :, k], fold.truth == k), n_classes, fold.truth
-            )
-        ),
-        accuracy=of_all(lambda fold: mean_over_units(fold.decided == fold.truth, _all(fold))),
-        f1=of_whole(lambda fold: macro(lambda k: f1(fold.decided == k, fold.truth == k), n_classes, fold.truth)),
-        brier=of_all(lambda fold: mean_over_units(brier_terms(fold.probabilities, fold.truth), _all(fold))),
-        log_loss=of_all(lambda fold: mean_over_units(log_loss_terms(fold.probabilities, fold.truth), _all(fold))),
-        squared_calibration_error=None
-        if min(len(fold.truth) for fold in folds) < LEAST_UNITS
-        else of_all(lambda fold: squared_calibration_error(fold.probabilities, fold.truth)),
-        sensitivity_at_specificity=at(1, operating.at_specificity) if is_binary else None,
-        specificity_at_sensitivity=at(0, operating.at_sensitivity) if is_binary else None,
-        recalls=recalls,
-        balanced_accuracy=average(recalls),
-        counts=tuple(np.bincount(truth, minlength=n_classes).tolist()),
-        confusion=_confusion(folds, n_classes),
-        is_constant=_is_constant(folds),
-    )
-
-
-def _macro_auroc(fold: FoldScores) -> Scored:
-    return macro(lambda k: auroc(fold.probabilities[:, :, k], fold.truth == k), fold.probabilities.shape[2], fold.truth)
-
-
-def _confusion(folds: Sequence[FoldScores], n_classes: int) -> Float[np.ndarray, "class_ class_"]:
-    found = np.zeros((n_classes, n_classes))
-    for fold in folds:
-        for decided in fold.decided:
-            np.add.at(found, (fold.truth, decided), 1 / len(fold.decided))
-    return found
-
-
-Scored = tuple[np.ndarray, np.ndarray]
-
-
-def _measure(folds: Sequence[FoldScores], score: Callable[[FoldScores], Scored]) -> Measure:
-    return Measure(tuple(_part(fold, *score(fold), weight=len(fold.truth)) for fold in folds))
-
-
-def _recall(folds: Sequence[FoldScores], k: int) -> Measure:
-    """Recall of one class; a fold weighs as many patients of that class as it holds."""
-    held = [fold for fold in folds if (fold.truth == k).any()]
-    parts = []
-    for fold in held:
-        counted = fold.truth == k
-        parts.append(_part(fold, *mean_over_units(fold.decided == k, counted), weight=int(counted.sum())))
-    return Measure(tuple(parts))
-
-
-def _is_constant(folds: Sequence[FoldScores]) -> bool:
-    return all(bool((np.ptp(fold.probabilities, axis=1) == 0).all()) for fold in folds)
-
-
-def _all(fold: FoldScores) -> np.ndarray:
-    return np.ones(len(fold.truth), dtype=bool)
-
-
-def _part(fold: FoldScores, values: np.ndarray, influence: np.ndarray, *, weight: float) -> FoldMeasure:
-    return FoldMeasure(fold.fold, weight, fold.repeats, fold.overlap, values, influence, fold.truth, fold.patients)
-
-
 Shared = Mapping[int, Float[np.ndarray, "fold fold"]]
 
 
-def weigh_metrics(by_size: Mapping[int, Measures], shared: Shared) -> dict[int, Weighed]:
-    """Intervals of every metric at every size; what the training draw brings is pooled over the sizes."""
+def weigh_metrics(
+    by_size: Mapping[int, Measures], shared: Shared, names: Sequence[str] = METRICS
+) -> dict[int, Weighed]:
+    """Intervals of the named metrics at every size; what the training draw brings is pooled over the sizes."""
     first = next(iter(by_size.values()))
-    n_classes = len(first.counts)
-    single = [field.name for field in fields(Measures) if isinstance(getattr(first, field.name), Measure)]
     # A metric that a size cannot tell is not told at the others either.
-    single = [name for name in single if all(getattr(one, name) is not None for one in by_size.values())]
-    variances = {name: _variances({n: getattr(m, name) for n, m in by_size.items()}, shared) for name in single}
-    of_recall = [_variances({n: m.recalls[k] for n, m in by_size.items()}, shared) for k in range(n_classes)]
-    of_area = [_variances({n: m.areas[k] for n, m in by_size.items()}, shared) for k in range(n_classes)]
+    told = [name for name in names if all(_measured(one, name) is not None for one in by_size.values())]
+
+    def variances_of(measures: Mapping[int, Measure | None]) -> dict[int, Variance]:
+        found = {n: one for n, one in measures.items() if one is not None}
+        spread = training_spread(found)
+        return {n: variance_of(one, n, spread, shared[n]) for n, one in found.items()}
+
+    classes = range(first.n_classes)
+    variances = {name: variances_of({n: _measured(m, name) for n, m in by_size.items()}) for name in told}
+    recalls = [variances_of({n: m.recalls[k] for n, m in by_size.items()}) for k in classes]
+    areas = [
+        # Both classes' areas are one number where there are two.
+        variances["auroc"]
+        if first.n_classes == 2 and "auroc" in variances
+        else variances_of({n: m.areas[k] for n, m in by_size.items()})
+        for k in classes
+    ]
     return {
         n: Weighed(
-            _intervals(m, {name: found[n] for name, found in variances.items()}, [found[n] for found in of_recall]),
-            tuple(_proportion(*one) for one in zip(m.recalls, m.counts, [v[n] for v in of_recall], strict=True)),
-            tuple(_area_of(m, k, found[n]) for k, found in enumerate(of_area)),
+            {name: _interval(m, name, found[n], [one[n] for one in recalls]) for name, found in variances.items()},
+            tuple(_proportion(m.recalls[k], m.counts[k], recalls[k][n]) for k in classes),
+            tuple(_area_of(m, k, areas[k][n]) for k in classes),
         )
         for n, m in by_size.items()
     }
+
+
+def _measured(measures: Measures, name: str) -> Measure | None:
+    """A metric by its name in evidence.json."""
+    if name in ("specificity", "sensitivity"):
+        return measures.recalls[name == "sensitivity"] if measures.n_classes == 2 else None
+    found: Measure | None = getattr(measures, "squared_calibration_error" if name == CALIBRATION_ERROR else name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -244,37 +154,30 @@ class Weighed:
     areas: tuple[Interval | None, ...]
 
 
-def _variances(measures: Mapping[int, Measure], shared: Shared) -> dict[int, Variance]:
-    spread = training_spread(measures)
-    return {n: variance_of(measure, n, spread, shared[n]) for n, measure in measures.items()}
-
-
-def _intervals(
-    measures: Measures, variances: Mapping[str, Variance], of_recall: Sequence[Variance]
-) -> dict[str, Interval | None]:
+def _interval(measures: Measures, name: str, variance: Variance, recalls: Sequence[Variance]) -> Interval:
+    """One metric's interval, of the kind that its range and its parts ask for; `recalls` are the classes' variances."""
     n, fewest = sum(measures.counts), min(measures.counts)
-    is_binary = len(measures.counts) == 2
-    positives = measures.counts[1] if is_binary else fewest
-    recalls = list(zip(measures.recalls, measures.counts, of_recall, strict=True))
-    # Recalls of different classes rest on different patients but on the same training draw.
-    tested = [(recall, count, Variance(found.patient, found.patient_dof)) for recall, count, found in recalls]
-    found: dict[str, Interval | None] = {
-        "auroc": _area_interval(measures.auroc, measures.counts, variances["auroc"], is_constant=measures.is_constant),
-        "average_precision": _mean(measures.average_precision, positives, 1.0, variances["average_precision"]),
-        "balanced_accuracy": _balanced_of(tested, variances["balanced_accuracy"]),
-        "accuracy": _proportion(measures.accuracy, n, variances["accuracy"]),
-        "f1": _mean(measures.f1, positives, 1.0, variances["f1"]),
-        "brier": _mean(measures.brier, n, 1.0 if is_binary else 2.0, variances["brier"]),
-        "log_loss": positive_interval(measures.log_loss.estimate, variances["log_loss"], confidence=CONFIDENCE),
-    }
-    if is_binary:
-        found["specificity"], found["sensitivity"] = (_proportion(*recall) for recall in recalls)
-        for name, k in (("sensitivity_at_specificity", 1), ("specificity_at_sensitivity", 0)):
-            found[name] = _proportion(getattr(measures, name), measures.counts[k], variances[name])
-    if "squared_calibration_error" in variances and measures.squared_calibration_error is not None:
-        squared, variance = measures.squared_calibration_error.estimate, variances["squared_calibration_error"]
-        found["expected_calibration_error"] = root_interval(squared, variance, confidence=CONFIDENCE)
-    return found
+    is_binary = measures.n_classes == 2
+    measure = _measured(measures, name)
+    assert measure is not None
+    if name == "auroc":
+        return _area_interval(measure, measures.counts, variance, is_constant=measures.is_constant)
+    if name in ("average_precision", "f1"):
+        return _mean(measure, measures.counts[1] if is_binary else fewest, 1.0, variance)
+    if name == "balanced_accuracy":
+        # Recalls of different classes rest on different patients but on the same training draw.
+        tested = [Variance(one.patient, one.patient_dof) for one in recalls]
+        return _balanced_of(list(zip(measures.recalls, measures.counts, tested, strict=True)), variance)
+    if name == "brier":
+        return _mean(measure, n, 1.0 if is_binary else 2.0, variance)
+    if name == "log_loss":
+        return positive_interval(measure.estimate, variance, confidence=CONFIDENCE)
+    if name == CALIBRATION_ERROR:
+        return root_interval(measure.estimate, variance, confidence=CONFIDENCE)
+    if name == "accuracy":
+        return _proportion(measure, n, variance)
+    of_positives = name in ("sensitivity", "sensitivity_at_specificity")
+    return _proportion(measure, measures.counts[1 if of_positives else 0], variance)
 
 
 def _mean(measure: Measure, n: int, top: float, variance: Variance) -> Interval:
@@ -312,18 +215,18 @@ def weigh_part(fold: FoldScores) -> Weighed:
     n_classes, n = fold.probabilities.shape[2], len(fold.truth)
     counts = np.bincount(fold.truth, minlength=n_classes).tolist()
     here = [k for k, count in enumerate(counts) if count]
-    recalls = {k: _recall([fold], k) for k in here}
+    recalls = {k: recall([fold], k) for k in here}
     found = {k: _proportion(measure, counts[k], _of_patients(measure)) for k, measure in recalls.items()}
-    accuracy = _measure([fold], lambda one: mean_over_units(one.decided == one.truth, _all(one)))
+    accuracy = measure([fold], lambda one: mean_over_units(one.decided == one.truth, all_units(one)))
     metrics: dict[str, Interval | None] = {"accuracy": _proportion(accuracy, n, _of_patients(accuracy))}
     if len(here) > 1:
-        area = _measure([fold], _macro_auroc)
+        area = measure([fold], macro_auroc)
         present = [counts[k] for k in here]
-        metrics["auroc"] = _area_interval(area, present, _of_patients(area), is_constant=_is_constant([fold]))
+        metrics["auroc"] = _area_interval(area, present, _of_patients(area), is_constant=Measures((fold,)).is_constant)
         metrics["balanced_accuracy"] = joined_interval(list(found.values()), None, 0.0)
-    brier = _measure([fold], lambda one: mean_over_units(brier_terms(one.probabilities, one.truth), _all(one)))
+    brier = measure([fold], lambda one: mean_over_units(brier_terms(one.probabilities, one.truth), all_units(one)))
     metrics["brier"] = _mean(brier, n, 1.0 if n_classes == 2 else 2.0, _of_patients(brier))
-    loss = _measure([fold], lambda one: mean_over_units(log_loss_terms(one.probabilities, one.truth), _all(one)))
+    loss = measure([fold], lambda one: mean_over_units(log_loss_terms(one.probabilities, one.truth), all_units(one)))
     metrics["log_loss"] = positive_interval(loss.estimate, _of_patients(loss), confidence=CONFIDENCE)
     if n_classes == 2:
         metrics |= {"specificity": found.get(0), "sensitivity": found.get(1)}

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 
 from ..record.grouping import Grouping
 from .intervals import Interval, auroc_interval, hanley_mcneil
-from .points import CONFIDENCE, Weighed, measure_folds, weigh_metrics, weigh_part
+from .measures import Measures
+from .points import CONFIDENCE, Weighed, weigh_metrics, weigh_part
 from .ranked import sensitivity_at
 from .reliability import Bin, mean_curve
 from .scores import FoldScores, Scores
@@ -140,7 +141,7 @@ def _weigh_group(folds: Sequence[FoldScores], n_classes: int, n_train: int, shar
     if not folds:
         return Weighed({}, (None,) * n_classes, (None,) * n_classes)
     if any(len(np.unique(fold.truth)) == n_classes for fold in folds):
-        return weigh_metrics({n_train: measure_folds(folds)}, shared)[n_train]
+        return weigh_metrics({n_train: Measures(tuple(folds))}, shared)[n_train]
     return weigh_part(max(folds, key=lambda fold: len(fold.truth)))
 
 

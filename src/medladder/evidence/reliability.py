@@ -112,11 +112,18 @@ def squared_calibration_error(
     values, influence = np.zeros(n_repeats), np.zeros((n_repeats, n_units))
     for repeat in range(n_repeats):
         for k in shown:
-            for part in _bins(probabilities[repeat, :, k]):
-                apart = probabilities[repeat, part, k] - (truth[part] == k)
-                values[repeat] += _squared_excess(probabilities[repeat, part, k], truth[part] == k) * len(part)
-                slope = np.sqrt(4 * apart.mean() ** 2 + 2 * apart.var() / len(part))
-                influence[repeat, part] += np.copysign(slope, apart.mean()) * (apart - apart.mean())
+            bins = _bins(probabilities[repeat, :, k])
+            if not bins:
+                continue
+            order, sizes = np.concatenate(bins), np.array([len(part) for part in bins])
+            firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+            apart = probabilities[repeat, order, k] - (truth[order] == k)
+            mean = np.add.reduceat(apart, firsts) / sizes
+            away = apart - np.repeat(mean, sizes)
+            squares = np.add.reduceat(away**2, firsts)
+            values[repeat] += (_excess(mean, squares, sizes) * sizes).sum()
+            slope = np.sqrt(4 * mean**2 + 2 * squares / sizes**2)
+            influence[repeat, order] += np.repeat(np.copysign(slope, mean), sizes) * away
     n = n_units * len(shown)
     return values / n, influence / n
 
@@ -168,4 +175,9 @@ def _bin(
 def _squared_excess(values: Float[np.ndarray, " some"], happened: np.ndarray) -> float:
     """A bin's squared distance less its variance, that of the distances: 0 on average if probabilities are right."""
     apart = values - happened
-    return float(apart.mean() ** 2 - apart.var(ddof=1) / len(apart))
+    mean = apart.mean()
+    return float(_excess(mean, ((apart - mean) ** 2).sum(), len(apart)))
+
+
+def _excess(mean: Any, squares: Any, n: Any) -> Any:
+    return mean**2 - squares / (n - 1) / n

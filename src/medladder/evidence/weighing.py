@@ -19,9 +19,10 @@ from ..record.trials import Trial
 from .comparisons import Comparison, compare_all, paired_change
 from .families import NETWORK, Prior
 from .intervals import Interval, quantile
+from .measures import Measures
 from .metrics import Measure
 from .outlook import Outlook, find_crossings, look_out, span_to
-from .points import CONFIDENCE, Measures, Point, measure_folds, weigh_metrics
+from .points import CONFIDENCE, Point, weigh_metrics
 from .portrait import Portrait, Served, portray, serve
 from .prevalence import AtPrevalence, Rate, at_prevalence
 from .scores import Scores, read_scores
@@ -220,7 +221,7 @@ def _measure(scores: Scores, rung: str) -> dict[int, Measures]:
     for n in scores.plan.sizes:
         folds = scores.at(rung, n)
         if any(len(np.unique(fold.truth)) == len(scores.cohort.classes) for fold in folds):
-            measured[n] = measure_folds(folds, scores.plan.operating)
+            measured[n] = Measures(tuple(folds), scores.plan.operating)
     return measured
 
 

@@ -16,7 +16,8 @@ from ..errors import InputError
 from ..evidence.comparisons import paired_interval
 from ..evidence.fixed import score_once
 from ..evidence.intervals import Interval, auroc_interval
-from ..evidence.points import CONFIDENCE, Measures, measure_folds
+from ..evidence.measures import Measures
+from ..evidence.points import CONFIDENCE
 from ..evidence.scores import FoldScores
 from ..evidence.variance import Variance, patient_variance
 
@@ -79,7 +80,7 @@ def auroc_interval_of(held: HeldOut) -> Interval:
     ------
     DeLong et al. 1988, doi:10.2307/2531595, and a score interval, see `evidence.intervals`.
     """
-    measures = measure_folds(held.parts)
+    measures = Measures(held.parts)
     estimate = measures.auroc.estimate
     if measures.is_constant:
         return Interval(estimate, estimate, estimate)
@@ -99,7 +100,7 @@ def paired_difference(held: HeldOut, against: HeldOut) -> Interval:
     pairs = zip(held.parts, against.parts, strict=True)
     if not all(np.array_equal(_who(one), _who(other)) for one, other in pairs):
         raise ValueError("Two predictions are paired on the same patients in the same parts.")
-    mine, theirs = measure_folds(held.parts), measure_folds(against.parts)
+    mine, theirs = Measures(held.parts), Measures(against.parts)
     return _paired(mine, theirs, len(held.parts))
 
 
