@@ -35,7 +35,7 @@ CURVES ?=
 honesty: $(VENV)/installed-dev
 	$(BIN)/python honesty/claims.py $(HONESTY) --processes 2
 	$(BIN)/python honesty/selection.py $(HONESTY) --processes 2
-	$(BIN)/python honesty/curve_bank.py $(HONESTY)/curves.csv --cohorts 44
+	$(BIN)/python honesty/curve_bank.py $(HONESTY)/curves.csv --cohorts 44 --parity odd --processes 2
 	$(BIN)/python honesty/forecasts.py $(HONESTY)/curves.csv
 	@if [ -n "$(CURVES)" ]; then $(BIN)/python honesty/learning_curves.py "$(CURVES)"; fi
 	$(BIN)/python honesty/intervals.py $(HONESTY) --processes 2

@@ -7,16 +7,18 @@ and rise at different speeds. Even cohorts are for choosing (priors, families), 
 Each repeat draws its own training patients and its own 20,000 test patients of the population; `score` is the AUROC on
 the first 300 of these, as a study would see it, `truth` on all of them.
 
-    python honesty/curve_bank.py OUT.csv [--first 0] [--cohorts 24] [--repeats 9] [--late-repeats 4]
+    python honesty/curve_bank.py OUT.csv [--first 0] [--cohorts 24] [--parity odd] [--repeats 9] [--processes 1]
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +35,8 @@ from sklearn.preprocessing import StandardScaler
 
 SIDE = 16
 EARLY = (30, 60, 90, 120, 180, 240, 300, 360)
-LATE = (720, 1800, 3600, 7200, 20000)
+# By size how many repeats: a model's own luck is small where there are many patients, and there fitting is dear.
+LATE = {720: 5, 1800: 4, 3600: 3, 7200: 2, 20000: 2}
 TESTED, SEEN = 20_000, 300
 FIELDS = ("cohort", "rung", "n_train", "repeat", "score", "truth")
 
@@ -107,12 +110,12 @@ def classifiers(seed: int, n: int) -> dict[str, object]:
     }
 
 
-def measure(cohort: int, repeats: int, late_repeats: int) -> Iterator[dict[str, object]]:
+def measure(cohort: int, repeats: int) -> Iterator[dict[str, object]]:
     """All trials of one cohort."""
     recipe = Recipe.of(cohort)
     for repeat in range(repeats):
         rng = np.random.default_rng([cohort, repeat, 0xDA])
-        sizes = EARLY + (LATE if repeat < late_repeats else ())
+        sizes = [*EARLY, *(n for n, most in LATE.items() if repeat < most)]
         images, labels = recipe.draw(max(sizes), rng)
         tested, truth = recipe.draw(TESTED, rng)
         for n in sizes:
@@ -134,26 +137,39 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--cohorts", type=int, default=24)
+    parser.add_argument("--cohorts", type=int, default=24, help="the number after the last one")
+    parser.add_argument("--parity", choices=("odd", "even"), help="only cohorts of such a number")
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--late-repeats", type=int, default=4)
+    parser.add_argument("--processes", type=int, default=1)
     asked = parser.parse_args()
     done = set()
     if asked.out.exists():
         with asked.out.open() as file:
             done = {int(row["cohort"]) for row in csv.DictReader(file)}
-    for cohort in range(asked.first, asked.cohorts):
-        if cohort in done:
-            continue
-        start = time.perf_counter()
-        rows = list(measure(cohort, asked.repeats, asked.late_repeats))
-        is_new = not asked.out.exists()
-        with asked.out.open("a", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if is_new:
-                writer.writeheader()
-            writer.writerows(rows)  # a cohort at once: a run that was stopped goes on with the next
-        print(f"cohort {cohort}: {len(rows)} trials, {time.perf_counter() - start:.0f} s", flush=True)
+    step = 1 if asked.parity is None else 2
+    first = asked.first + (asked.parity is not None and asked.first % 2 != (asked.parity == "odd"))
+    left = [cohort for cohort in range(first, asked.cohorts, step) if cohort not in done]
+    start = time.perf_counter()
+    with ProcessPoolExecutor(asked.processes, multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(measure_all, cohort, asked.repeats): cohort for cohort in left}
+        for place, one in enumerate(as_completed(waiting), 1):
+            write(asked.out, one.result())
+            minutes = (time.perf_counter() - start) / place * (len(left) - place) / 60
+            print(f"cohort {waiting[one]}: {place} of {len(left)}, {minutes:.0f} min left", flush=True)
+
+
+def measure_all(cohort: int, repeats: int) -> list[dict[str, object]]:
+    return list(measure(cohort, repeats))
+
+
+def write(out: Path, rows: list[dict[str, object]]) -> None:
+    """A cohort at once, by the main process alone: a run that was stopped goes on with those that are not there."""
+    is_new = not out.exists()
+    with out.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if is_new:
+            writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":
