@@ -105,13 +105,10 @@ def coloured(values: np.ndarray, file: DicomFile) -> UInt[np.ndarray, "row colum
     """Colours over the full range of uint8 or uint16, from decoded RGB or the numbers of a palette."""
     if file.layout.photometric == "PALETTE COLOR":
         return palette_of(file).of(values)
-    if file.layout.bits_allocated == 8:
-        top, full, kind = (1 << file.layout.bits_stored) - 1, 255, np.uint8
-    else:
-        top, full, kind = (1 << file.layout.bits_stored) - 1, 65535, np.uint16
-    if top == full:
-        return values.astype(kind)
-    return np.clip(np.round(values * (full / top)), 0, full).astype(kind)
+    full = 255 if file.layout.bits_allocated == 8 else 65535
+    top = (1 << file.layout.bits_stored) - 1
+    scaled = values if top == full else np.clip(np.round(values * (full / top)), 0, full)
+    return scaled.astype(np.uint8 if full == 255 else np.uint16)
 
 
 def grey_where_equal(pixels: UInt[np.ndarray, "*space 3"]) -> UInt[np.ndarray, "*space channel"]:

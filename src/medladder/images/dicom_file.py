@@ -215,7 +215,8 @@ def _syntax(meta: Dataset, name: str) -> UID | None:
     stated = str(meta.get("TransferSyntaxUID") or "").strip("\0 ")
     if not stated:
         return None
-    from pydicom.uid import UID, UID_dictionary
+    from pydicom._uid_dict import UID_dictionary
+    from pydicom.uid import UID
 
     if UID_dictionary.get(stated, ("", ""))[1] != "Transfer Syntax":
         told = stated if re.fullmatch(r"[0-9.]{1,64}", stated) else "which is no identifier"
@@ -271,8 +272,8 @@ def _pixel_element(stream: BinaryIO, header: Dataset) -> tuple[str, str, int] | 
 
 
 def _why_without_pixels(header: Dataset, size: int) -> str:
+    from pydicom._uid_dict import UID_dictionary
     from pydicom.dataelem import RawDataElement
-    from pydicom.uid import UID_dictionary
 
     last = header.get_item(max(header.keys())) if len(header) else None
     is_whole = isinstance(last, RawDataElement) and len(last.value or b"") == last.length

@@ -49,7 +49,7 @@ def _options(file: DicomFile) -> dict[str, Any]:
 
 
 def _uncompressed(file: DicomFile, frame: int) -> Num[np.ndarray, "row column *channel"]:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     # Our own alignment knows of the high bit.
     options = {**_options(file), "correct_unused_bits": False}
@@ -69,7 +69,7 @@ def _aligned(values: Num[np.ndarray, "row column *channel"], file: DicomFile) ->
 def _compressed(file: DicomFile, frame: int) -> Num[np.ndarray, "row column *channel"]:
     from pydicom import uid
     from pydicom.encaps import encapsulate, get_frame
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     offsets = [file.header.get(key) for key in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
     extended = (offsets[0], offsets[1]) if all(offsets) else None
@@ -152,7 +152,8 @@ def _jpeg_2000_header(stream: bytes) -> Codestream | None:
 
 def _jpeg_header(stream: bytes) -> Codestream | None:
     """Read the markers of a JPEG or JPEG-LS up to the start of its frame (ISO 10918-1 B.2.2)."""
-    place, markers = 2, set()
+    place = 2
+    markers: set[bytes] = set()
     if not stream.startswith(b"\xff\xd8"):
         return None
     while place + 10 < len(stream) and stream[place] == 0xFF:

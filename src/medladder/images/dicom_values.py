@@ -161,7 +161,7 @@ def _first_number(value: Any) -> float | None:
 
 
 def _padding(file: DicomFile) -> tuple[float, float] | None:
-    """The stored numbers of `PixelPaddingValue`, to `PixelPaddingRangeLimit` where that is stated (PS3.3 C.7.5.1.1.2)."""
+    """Stored numbers from the padding value to its range limit, where that is stated (PS3.3 C.7.5.1.1.2)."""
     kind = {"PixelData": "Pixel", "FloatPixelData": "FloatPixel", "DoubleFloatPixelData": "DoubleFloatPixel"}
     prefix = kind[file.pixel_keyword]
     first = _first_number(file.header.get(f"{prefix}PaddingValue"))
