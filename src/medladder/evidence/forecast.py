@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from ..errors import OptionError
 from .curves import Curve, Trials, fit_curve
@@ -184,7 +184,7 @@ def _misfit(trials: Trials, curve: Curve) -> float:
         return 1.0
     centred = away - away.mean(axis=1, keepdims=True)
     own = np.maximum(1 - curve.shared, 0.05)
-    return float(chi2.sf(np.quantile((centred**2).sum(axis=1) / own, 0.1), dof))
+    return float(chdtrc(dof, np.quantile((centred**2).sum(axis=1) / own, 0.1)))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from .variance import Variance
 
@@ -38,7 +38,7 @@ class Interval:
 
 def quantile(dof: float, confidence: float) -> float:
     """Two-sided quantile of Student's t."""
-    return float(student.ppf(0.5 + confidence / 2, dof))
+    return float(stdtrit(dof, 0.5 + confidence / 2))
 
 
 def wilson_interval(share: float, n: float, *, quantile: float = 1.959964) -> Interval:
