@@ -10,19 +10,21 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, MedladderError
 from .image import MAX_PIXELS
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from pydicom import Dataset
     from pydicom.uid import UID
-else:  # pydicom is imported by those who have DICOM
-    Dataset = UID = Any
+else:  # pydicom is imported by those who have DICOM; bytes in memory are no BinaryIO to those who look at run time
+    BinaryIO = Dataset = UID = Any
 
 _VRS = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
@@ -34,6 +36,7 @@ _PIXELS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "D
 _BITS = {"PixelData": (8, 16, 32), "FloatPixelData": (32,), "DoubleFloatPixelData": (64,)}
 _UNDEFINED = 0xFFFFFFFF
 _DIRECTORY = "1.2.840.10008.1.3.10"
+_CUT_SHORT = "the file is cut short before its pixels"
 _LARGEST_INFLATED = 2 * MAX_PIXELS + 2**26
 """Bytes: the largest picture of 16 bits that is read, and room for a header."""
 
@@ -176,16 +179,18 @@ def opened(path: Path) -> Iterator[DicomFile]:
 
 
 def _parsed(stream: BinaryIO, name: str) -> DicomFile:
-    from pydicom.filereader import read_dataset, read_preamble
+    from pydicom.filereader import read_preamble
     from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
     read_preamble(stream, force=True)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+    meta = _elements(stream, (False, True), lambda tag: tag >> 16 != 2, name)
+    if stream.tell() == _size(stream):
+        raise ImageError(name, _CUT_SHORT)
     syntax = _syntax(meta, name)
     if syntax == DeflatedExplicitVRLittleEndian:
         stream, syntax = io.BytesIO(_inflated(stream.read(), name)), UID(ExplicitVRLittleEndian)
     encoding = _guessed_encoding(stream) if syntax is None else (syntax.is_implicit_VR, syntax.is_little_endian)
-    header = read_dataset(stream, *encoding, stop_when=lambda tag, _vr, _length: tag in _PIXELS)
+    header = _elements(stream, encoding, lambda tag: tag in _PIXELS, name)
     size = _size(stream)
     if str(meta.get("MediaStorageSOPClassUID")) == _DIRECTORY or "DirectoryRecordSequence" in header:
         raise ImageError(name, "it is a DICOMDIR, a table of contents without pixels")
@@ -202,6 +207,18 @@ def _parsed(stream: BinaryIO, name: str) -> DicomFile:
     else:
         _check_length(file, length, size)
     return file
+
+
+def _elements(stream: BinaryIO, encoding: tuple[bool, bool], is_end: Callable[[int], bool], name: str) -> Dataset:
+    """Read elements up to the first that `is_end`; `encoding`: whether implicit and whether little endian."""
+    from pydicom.filereader import read_dataset
+
+    try:
+        return read_dataset(stream, *encoding, stop_when=lambda tag, _vr, _length: is_end(tag))
+    except Exception as error:
+        if stream.tell() >= _size(stream):
+            raise ImageError(name, _CUT_SHORT) from error
+        raise
 
 
 def _size(stream: BinaryIO) -> int:
@@ -276,12 +293,13 @@ def _why_without_pixels(header: Dataset, size: int) -> str:
     from pydicom.dataelem import RawDataElement
 
     last = header.get_item(max(header.keys())) if len(header) else None
-    is_whole = isinstance(last, RawDataElement) and len(last.value or b"") == last.length
-    if "Rows" in header or not (is_whole or getattr(last, "is_undefined_length", False)):
-        return "the file is cut short before its pixels"
-    if isinstance(last, RawDataElement) and last.value_tell + last.length != size:
-        return "the file is cut short before its pixels"
+    if isinstance(last, RawDataElement):
+        is_whole = last.value_tell + last.length == size
+    else:  # a sequence of undefined length, whose end pydicom has looked for
+        is_whole = last is not None and last.is_undefined_length
     known = UID_dictionary.get(str(header.get("SOPClassUID")), ("",))[0]
+    if "Rows" in header or "Image Storage" in known or not is_whole:
+        return _CUT_SHORT
     return f"it holds no picture; it is: {known.removesuffix(' Storage')}" if known else "it holds no picture"
 
 
