@@ -135,6 +135,11 @@ def _checked(stream: bytes, file: DicomFile) -> Codestream:
             f"its header claims {layout.columns}×{layout.rows} pixels of {layout.samples} samples, and its compressed "
             f"pixels {told.columns}×{told.rows} of {told.samples}",
         )
+    if told.precision > layout.bits_allocated:
+        raise ImageError(
+            file.name,
+            f"its header claims {layout.bits_allocated} bits allocated, and its compressed pixels {told.precision}",
+        )
     if b"\xff\xd9" not in stream[-32:]:
         raise ImageError(file.name, "its compressed pixels break off before their end")
     return told
