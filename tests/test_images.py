@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from medladder.errors import CohortError, ImageError, StudyError
-from medladder.images import formats
+from medladder.images import raster
 from medladder.images.decoding import prepare_arrays, prepare_files
-from medladder.images.formats import read_header, read_image
+from medladder.images.image import Image
 from medladder.images.pictures import to_png
-from medladder.images.prepare import Preparation, prepare, prepare_volume, resize
+from medladder.images.prepare import Preparation, prepare, resize
+from medladder.images.raster import read_header, read_image
+from medladder.images.reading import Reading
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 
@@ -116,7 +118,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was turned by 90 degrees
     path = saved(tmp_path / "a.jpg", Pillow.fromarray(RAMP), exif=exif, quality=100)
     header = read_header(path)
-    assert (header.height, header.width) == (8, 6)
+    assert header.shape == (8, 6)
     pixels = read_image(path).pixels[:, :, 0].astype(int)
     assert np.abs(pixels - np.rot90(RAMP, -1)).max() <= 3
 
@@ -145,7 +147,7 @@ def test_a_header_that_claims_too_much_is_refused_before_decoding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path / "a.png", Pillow.fromarray(RAMP))
-    monkeypatch.setattr(formats, "MAX_PIXELS", 47)
+    monkeypatch.setattr(raster, "MAX_PIXELS", 47)
     with pytest.raises(ImageError, match="claims 8×6 pixels"):
         read_header(path)
 
@@ -169,7 +171,7 @@ def test_a_constant_picture_stays_constant_at_any_size(value: int, kind: type, s
 
 def test_volumes_are_brought_to_size_along_every_axis() -> None:
     volume = np.broadcast_to(np.arange(0, 240, 20, dtype=np.uint8)[:, None, None, None], (12, 9, 8, 1)).copy()
-    small = prepare_volume(volume, Preparation((6, 5, 4)))
+    small = prepare(Image(volume), Preparation((6, 5, 4)))
     assert small.shape == (6, 5, 4, 1)
     np.testing.assert_array_equal(small[1:-1, 2, 2, 0], np.arange(0, 240, 40)[1:-1] + 10)
 
@@ -179,24 +181,22 @@ def test_files_are_decoded_once_and_kept_by_content(tmp_path: Path, monkeypatch:
         saved(tmp_path / f"{i}.png", Pillow.fromarray(RAMP + i))
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     names = ["0.png", "bad.png", "1.png", "2.png"]
-    first = prepare_files(tmp_path, names, size=None, root=tmp_path / "cache")
+    first = prepare_files(tmp_path, names, root=tmp_path / "cache")
     assert first.positions.tolist() == [0, 2, 3]
     assert list(first.unreadable) == [1]
     assert first.pixels.shape == (3, 6, 6), "the default side is the median short side"
-    np.testing.assert_array_equal(
-        first.pixels[1], prepare(formats.Image((RAMP + 1)[:, :, None]), Preparation((6, 6)))[:, :, 0]
-    )
+    np.testing.assert_array_equal(first.pixels[1], prepare(Image((RAMP + 1)[:, :, None]), Preparation((6, 6)))[:, :, 0])
     monkeypatch.setattr("medladder.images.decoding._decode", lambda *_: pytest.fail("decoded twice"))
-    again = prepare_files(tmp_path, names, size=None, root=tmp_path / "cache")
+    again = prepare_files(tmp_path, names, root=tmp_path / "cache")
     np.testing.assert_array_equal(first.pixels, again.pixels)
-    assert again.contents == first.contents
+    assert again.facts.contents == first.facts.contents
 
 
 def test_a_changed_file_is_decoded_again(tmp_path: Path) -> None:
     path = saved(tmp_path / "0.png", Pillow.fromarray(RAMP))
-    before = prepare_files(tmp_path, ["0.png"], size=(6, 8), root=tmp_path / "cache")
+    before = prepare_files(tmp_path, ["0.png"], reading=Reading((6, 8)), root=tmp_path / "cache")
     saved(path, Pillow.fromarray(255 - RAMP))
-    after = prepare_files(tmp_path, ["0.png"], size=(6, 8), root=tmp_path / "cache")
+    after = prepare_files(tmp_path, ["0.png"], reading=Reading((6, 8)), root=tmp_path / "cache")
     np.testing.assert_array_equal(before.pixels[0], RAMP)
     np.testing.assert_array_equal(after.pixels[0], 255 - RAMP)
 
@@ -204,33 +204,33 @@ def test_a_changed_file_is_decoded_again(tmp_path: Path) -> None:
 def test_one_deep_or_colour_file_decides_for_all(tmp_path: Path) -> None:
     saved(tmp_path / "shallow.png", Pillow.fromarray(np.full((8, 8), 100, dtype=np.uint8)))
     saved(tmp_path / "deep.png", Pillow.fromarray(np.full((8, 8), 300, dtype=np.uint16)))
-    deep = prepare_files(tmp_path, ["shallow.png", "deep.png"], size=(8, 8), root=tmp_path / "cache")
+    deep = prepare_files(tmp_path, ["shallow.png", "deep.png"], reading=Reading((8, 8)), root=tmp_path / "cache")
     assert deep.bit_depth == 16
     assert deep.pixels[:, 0, 0].tolist() == [100 * 257, 300], "both over the full range of 16 bits"
     saved(tmp_path / "red.png", Pillow.fromarray(np.full((8, 8, 3), (9, 0, 0), dtype=np.uint8)))
-    both = prepare_files(tmp_path, ["shallow.png", "red.png"], size=(8, 8), root=tmp_path / "cache")
+    both = prepare_files(tmp_path, ["shallow.png", "red.png"], reading=Reading((8, 8)), root=tmp_path / "cache")
     assert both.pixels[:, 0, 0].tolist() == [[100, 100, 100], [9, 0, 0]]
 
 
 def test_no_readable_file_and_no_writable_cache_are_said(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no")
     with pytest.raises(CohortError, match="None of the 1 image files"):
-        prepare_files(tmp_path, ["bad.png"], size=None, root=tmp_path / "cache")
+        prepare_files(tmp_path, ["bad.png"], root=tmp_path / "cache")
     saved(tmp_path / "good.png", Pillow.fromarray(RAMP))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StudyError, match="name another place with --cache"):
-        prepare_files(tmp_path, ["good.png"], size=None, root=tmp_path / "file" / "cache")
+        prepare_files(tmp_path, ["good.png"], root=tmp_path / "file" / "cache")
 
 
 def test_arrays_take_the_same_road(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 255, (5, 90, 70, 1), dtype=np.uint8)
-    prepared = prepare_arrays(images, size=None, root=tmp_path)
+    prepared = prepare_arrays(images, root=tmp_path)
     assert prepared.pixels.shape == (5, 64, 64)
     np.testing.assert_array_equal(prepared.pixels[3], resize(images[3], (64, 64))[:, :, 0])
-    volumes = prepare_arrays(images[..., None], size=(8, 8, 8), root=tmp_path)
+    volumes = prepare_arrays(images[..., None], reading=Reading((8, 8, 8)), root=tmp_path)
     assert volumes.pixels.shape == (5, 8, 8, 8, 1)
     with pytest.raises(CohortError, match="These volumes have 3 sides"):
-        prepare_arrays(images[..., None], size=(8, 8), root=tmp_path)
+        prepare_arrays(images[..., None], reading=Reading((8, 8)), root=tmp_path)
 
 
 def test_pictures_are_eight_bit_and_windowed(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_other_pictures_with_the_same_names_sizes_and_times_are_not_mixed_up(tmp
         path = saved(tmp_path / place / "0.bmp", Pillow.fromarray(RAMP + shift))
         os.utime(path, (1, 1))
     first, second = (
-        prepare_files(tmp_path / place, ["0.bmp"], size=(6, 8), root=tmp_path / "cache") for place in ("one", "two")
+        prepare_files(tmp_path / place, ["0.bmp"], Reading((6, 8)), root=tmp_path / "cache") for place in ("one", "two")
     )
     np.testing.assert_array_equal(first.pixels[0], RAMP)
     np.testing.assert_array_equal(second.pixels[0], RAMP + 1)
@@ -258,10 +258,10 @@ def test_other_pictures_with_the_same_names_sizes_and_times_are_not_mixed_up(tmp
 )
 def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     saved(tmp_path / "0.png", Pillow.fromarray(RAMP))
-    entry = prepare_files(tmp_path, ["0.png"], size=(6, 8), root=tmp_path / "cache").path.parent
+    entry = prepare_files(tmp_path, ["0.png"], reading=Reading((6, 8)), root=tmp_path / "cache").path.parent
     damage(entry)
     np.testing.assert_array_equal(
-        prepare_files(tmp_path, ["0.png"], size=(6, 8), root=tmp_path / "cache").pixels[0], RAMP
+        prepare_files(tmp_path, ["0.png"], reading=Reading((6, 8)), root=tmp_path / "cache").pixels[0], RAMP
     )
 
 
@@ -277,5 +277,5 @@ def test_a_full_cache_is_an_error_and_leaves_nothing_half_made(tmp_path: Path, m
 
     monkeypatch.setattr("medladder.images.decoding.take_room", full)
     with pytest.raises(StudyError, match=r"is full\..*--cache"):
-        prepare_files(tmp_path, ["0.png"], size=(6, 8), root=tmp_path / "cache")
+        prepare_files(tmp_path, ["0.png"], reading=Reading((6, 8)), root=tmp_path / "cache")
     assert not list((tmp_path / "cache" / "images").iterdir())

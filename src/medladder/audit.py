@@ -55,6 +55,7 @@ def audit(cohort: Cohort) -> list[Finding]:
         _unreadable,
         _unlabelled,
         _ignored,
+        _passed_over,
         _image_overlap,
         _patient_overlap,
         _label_conflicts,
@@ -131,7 +132,7 @@ def _unlabelled(cohort: Cohort) -> Iterator[Finding]:
             "note",
             (),
             cohort.n_unlabelled,
-            f"{_number(cohort.n_unlabelled, 'row', 'rows')} of the manifest without a label.",
+            f"{_number(cohort.n_unlabelled, 'row or file', 'rows or files')} without a label.",
             "Left out of the study.",
         )
 
@@ -146,8 +147,15 @@ def _ignored(cohort: Cohort) -> Iterator[Finding]:
             (),
             n_ignored,
             f"{_number(n_ignored, 'file', 'files')} beside the images of no kind that is read ({endings}).",
-            "Left out of the study. Convert them to PNG if they are images.",
+            "Left out of the study. Convert them if they are images.",
         )
+
+
+def _passed_over(cohort: Cohort) -> Iterator[Finding]:
+    """What readers saw in files and did not use."""
+    for note, count in cohort.notes.items():
+        message = f"{_number(count, 'image', 'images')}: {note}."
+        yield Finding("passed-over", "note", (), count, message, "Nothing to do.")
 
 
 def _image_overlap(cohort: Cohort) -> Iterator[Finding]:

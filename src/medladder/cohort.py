@@ -8,18 +8,48 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt
 
 from .archive import read_archive
-from .errors import CohortError, unknown_name
-from .images.cache import PreparedImages, cache_root, cached, key_of, read_array
-from .images.decoding import prepare_arrays, prepare_files
+from .errors import CohortError, OptionError, unknown_name
+from .images.cache import Facts, PreparedImages, cache_root, cached, key_of, read_array
+from .images.decoding import look_at_files, prepare_arrays, prepare_files
+from .images.image import COVARIATES, Header
 from .images.prepare import Preparation
-from .manifest import Manifest, read_csv, read_folder
+from .images.reading import Reading
+from .images.values import parse_window
+from .manifest import Columns, Manifest, is_table_name, join, read_folder, read_labels, read_listing, read_table
 from .medmnist import classes_of_file, fetch
 from .progress import QUIET, Progress
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a cohort was read from: an absolute path or a name, the table of its labels, the names of its columns."""
+
+    source: str
+    labels: str | None = None
+    columns: Columns = field(default_factory=Columns)
+
+    @classmethod
+    def of(
+        cls, source: str | Path, labels: str | Path | None = None, columns: Mapping[str, str] | None = None
+    ) -> Origin:
+        """As a person names it; paths become absolute, so that they are found again from elsewhere."""
+        is_name = str(source).startswith(("demo:", "medmnist:"))
+        return cls(
+            str(source) if is_name else str(Path(source).absolute()),
+            None if labels is None else str(Path(labels).absolute()),
+            Columns(**(columns or {})),
+        )
+
+    @classmethod
+    def of_json(cls, told: Mapping[str, Any]) -> Origin:
+        """From its fields; raises KeyError or TypeError where they are others."""
+        return cls(told["source"], told["labels"], Columns(**told["columns"]))
 
 
 @dataclass(frozen=True)
@@ -29,8 +59,9 @@ class Cohort:
     `images` has the axes of docs/architecture.md and stays on disk (memory-mapped) at `store`; `patients` are
     numbered in cohort order and are the images themselves where no one said whose they are (`patients_known`).
     `parts` are train, val or test, `columns` further ones as text. `files` are for the audit only. `unreadable` maps
-    files that were left out to the reason, `ignored` endings of other files to their number. `tested_on` names the
-    other cohort whose images are the test part. `sources` are what it was read from, absolute paths or names.
+    files that were left out to the reason, `ignored` endings of other files to their number, `notes` what was passed
+    over in files to how many. `tested_on` names the other cohort whose images are the test part. `origins` are what it
+    was read from.
     """
 
     name: str
@@ -51,8 +82,9 @@ class Cohort:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     n_unlabelled: int = 0
     ignored: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
     tested_on: str | None = None
-    sources: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in zip(self.classes, np.bincount(self.labels), strict=True))
@@ -102,33 +134,59 @@ def read_cohort(
     source: str | Path,
     *,
     image_size: tuple[int, ...] | None = None,
+    window: str | None = None,
+    stacks: str | None = None,
+    crop: bool = False,
+    spacing_mm: tuple[float, ...] | None = None,
+    box_mm: tuple[float, ...] | None = None,
+    labels: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
     cache: Path | None = None,
     progress: Progress = QUIET,
 ) -> Cohort:
     """Read a cohort and bring its images to one working size, decoded once into the cache.
 
-    `source` is a folder of class folders, a CSV, an npz, `demo:NAME` or `medmnist:NAME`. `image_size` is (row,
-    column), or (slice, row, column) for volumes; by default the smaller of 64 and the median short side.
+    `source` is a folder of class folders, a table (CSV, TSV, Excel, Parquet, JSON list), an npz, `demo:NAME` or
+    `medmnist:NAME`; with `labels` a folder of images whose labels stand in that table, joined by path, SOP instance,
+    series or patient. `columns` names the table's columns for path, label, patient and split, where they are called
+    otherwise.
+
+    `image_size`, `spacing_mm` and `box_mm` are (row, column), or (slice, row, column) for volumes, or one number for
+    all; by default the smaller of 64 and the median short side, of the whole image. `window` is how measured values are
+    shown, as "lung" or "40/400"; `stacks` says whether DICOM series and multi-frame files are "slices" or "volumes";
+    `crop` takes the dark background off.
 
     Raises
     ------
     CohortError
         The source is missing or cannot make a cohort of two classes or more.
+    OptionError
+        A window, a kind of stacks or lengths that mean nothing.
     StudyError
         The cache directory is full or cannot be written.
     """
+    reading = Reading(image_size, None if window is None else parse_window(window), stacks, crop, spacing_mm, box_mm)
+    return read_origin(Origin.of(source, labels, columns), reading, cache=cache, progress=progress)
+
+
+def read_origin(origin: Origin, reading: Reading, *, cache: Path | None = None, progress: Progress = QUIET) -> Cohort:
+    """As `read_cohort`, from where a cohort was read before, or as another one was prepared (`Reading.again`)."""
     root = cache_root(cache)
-    text = str(source)
+    text = origin.source
+    is_name = text.startswith(("demo:", "medmnist:"))
+    if is_name and (origin.labels is not None or origin.columns != Columns()):
+        raise OptionError(
+            found=f"Labels or names of columns for {text}.", needed="A cohort that has a table.", do="Leave them out."
+        )
     if text.startswith("demo:"):
-        cohort = _read_drawn(text.removeprefix("demo:"), image_size, root)
+        cohort = _read_drawn(text.removeprefix("demo:"), reading, root)
     elif text.startswith("medmnist:"):
         path, release = fetch(text.removeprefix("medmnist:"), root)
-        cohort = _read_npz(path, image_size, root, release.classes)
+        cohort = _read_npz(path, reading, root, release.classes)
     else:
-        cohort = _read_path(Path(source), image_size, root, progress)
+        cohort = _read_path(Path(text), origin, reading, root, progress)
     _check_classes(cohort)
-    is_name = text.startswith(("demo:", "medmnist:"))
-    return replace(cohort, sources=(text if is_name else str(Path(source).resolve()),))
+    return replace(cohort, origins=(origin,))
 
 
 def join_test(cohort: Cohort, other: Cohort, *, cache: Path | None = None) -> Cohort:
@@ -184,7 +242,8 @@ def join_test(cohort: Cohort, other: Cohort, *, cache: Path | None = None) -> Co
         columns={name: np.concatenate([one.columns[name] for one in pair]) for name in shared},
         unreadable={f"{one.name}/{file}": why for one in pair for file, why in one.unreadable.items()},
         n_unlabelled=cohort.n_unlabelled + other.n_unlabelled,
-        sources=cohort.sources + other.sources,
+        notes={**other.notes, **cohort.notes},
+        origins=cohort.origins + other.origins,
     )
 
 
@@ -192,15 +251,25 @@ def _at_depth(images: UInt[np.ndarray, "image ..."], *, is_deep: bool) -> UInt[n
     return images * np.uint16(257) if is_deep and images.dtype == np.uint8 else images
 
 
-def _read_path(path: Path, size: tuple[int, ...] | None, root: Path, progress: Progress) -> Cohort:
-    suffix = path.suffix.lower()
+def _read_path(path: Path, origin: Origin, reading: Reading, root: Path, progress: Progress) -> Cohort:
+    labels = None if origin.labels is None else Path(origin.labels)
+    if labels is not None and not path.is_dir():
+        raise OptionError(
+            found=f"--labels {labels.name} with {path.name}.",
+            needed="A folder of images for the labels of a table.",
+            do="Name the folder, or leave --labels out.",
+        )
     try:
+        if path.is_dir() and labels is not None:
+            manifest, n_unmatched = _labelled(path, labels, origin.columns, root, progress)
+            cohort = _read_files(path.name, manifest, reading, root, progress)
+            return replace(cohort, n_unlabelled=cohort.n_unlabelled + n_unmatched)
         if path.is_dir():
-            return _read_files(path.resolve().name, read_folder(path), size, root, progress)
-        if path.is_file() and suffix == ".csv":
-            return _read_files(_name_of_csv(path), read_csv(path), size, root, progress)
-        if path.is_file() and suffix == ".npz":
-            return _read_npz(path, size, root, classes_of_file(path.stem))
+            return _read_files(path.name, read_folder(path), reading, root, progress)
+        if path.is_file() and is_table_name(path.name):
+            return _read_files(_name_of_table(path), read_table(path, origin.columns), reading, root, progress)
+        if path.is_file() and path.suffix.lower() == ".npz":
+            return _read_npz(path, reading, root, classes_of_file(path.stem))
     except PermissionError as error:
         raise CohortError(
             found=f"{path} may not be read.", needed="Permission to read it.", do="Ask whoever owns it, or copy it."
@@ -208,38 +277,120 @@ def _read_path(path: Path, size: tuple[int, ...] | None, root: Path, progress: P
     found = f"{path} is a file of another kind." if path.exists() else f"{path} is not there."
     raise CohortError(
         found=found,
-        needed="A folder of class folders, a .csv, an .npz, demo:NAME or medmnist:NAME.",
+        needed="A folder of class folders, a table (.csv, .tsv, .xlsx, .parquet, .json), an .npz, demo:NAME or "
+        "medmnist:NAME.",
         do="Check the path; 'medladder data list' shows the names.",
     )
 
 
-def _name_of_csv(path: Path) -> str:
+def _labelled(folder: Path, labels: Path, columns: Columns, root: Path, progress: Progress) -> tuple[Manifest, int]:
+    """The files of a folder that a table has labels for, and how many it has none for."""
+    table, names = read_labels(labels, columns), read_listing(folder)
+    facts: list[Mapping[str, str]] = [{} for _ in names]
+    if table.key != "path":
+        headers = look_at_files(folder, names, root=root, progress=progress)
+        facts = [header.facts if isinstance(header, Header) else {} for header in headers]
+    rows = join(table, facts, names)
+    kept = [place for place, row in enumerate(rows) if row >= 0]
+    chosen = [rows[place] for place in kept]
+    manifest = Manifest(
+        folder=folder,
+        names=tuple(names[place] for place in kept),
+        labels=tuple(table.labels[row] for row in chosen),
+        parts=tuple(table.parts[row] for row in chosen),
+        patients=None if table.patients is None else tuple(table.patients[row] for row in chosen),
+        columns={name: tuple(values[row] for row in chosen) for name, values in table.columns.items()},
+        n_unlabelled=table.n_unlabelled,
+    )
+    return manifest, len(names) - len(kept)
+
+
+def _name_of_table(path: Path) -> str:
     """The folder says more than «labels» does."""
     return path.resolve().parent.name if path.stem.lower() in ("labels", "manifest", "index") else path.stem
 
 
-def _read_files(name: str, manifest: Manifest, size: tuple[int, ...] | None, root: Path, progress: Progress) -> Cohort:
-    prepared = prepare_files(manifest.folder, manifest.names, size=size, root=root, progress=progress)
+def _read_files(name: str, manifest: Manifest, reading: Reading, root: Path, progress: Progress) -> Cohort:
+    manifest = _expanded(manifest)
+    prepared = prepare_files(manifest.folder, manifest.names, reading, root=root, progress=progress)
+    prepared = _with_one_label_each(prepared, manifest.labels)
     at = prepared.positions
     classes, labels = _classes(manifest.labels)
+    facts = prepared.facts
     return _cohort(
         name,
         prepared,
         labels=labels[at],
         classes=classes,
-        patients=None if manifest.patients is None else np.array(manifest.patients)[at],
+        patients=_patients(manifest, facts, at),
         parts=np.array(manifest.parts)[at],
-        files=tuple(manifest.names[i] for i in at),
-        columns={name: np.array(values)[at] for name, values in manifest.columns.items()},
+        files=tuple(_file(manifest, place, frame) for place, frame in zip(at, facts.frames, strict=True)),
+        columns={
+            **{fact: facts.told[fact] for fact in COVARIATES if fact in facts.told},
+            **{column: np.array(values)[at] for column, values in manifest.columns.items()},
+        },
         unreadable={manifest.names[i]: reason for i, reason in prepared.unreadable.items()},
         n_unlabelled=manifest.n_unlabelled,
         ignored=manifest.ignored,
+        notes=facts.notes,
     )
 
 
-def _read_npz(path: Path, size: tuple[int, ...] | None, root: Path, names: Sequence[str] | None) -> Cohort:
+def _file(manifest: Manifest, place: int, frame: int) -> str:
+    return manifest.names[place] if frame < 0 else f"{manifest.names[place]}[{frame}]"
+
+
+def _expanded(manifest: Manifest) -> Manifest:
+    """Rows of folders, such as a DICOM series each, become rows of the files in them."""
+    names = [
+        [name] if not (manifest.folder / name).is_dir()
+        else [f"{name.rstrip('/')}/{file}" for file in read_listing(manifest.folder / name)]
+        for name in manifest.names
+    ]  # fmt: skip
+    if all(len(one) == 1 and one[0] == name for one, name in zip(names, manifest.names, strict=True)):
+        return manifest
+    rows = [row for row, files in enumerate(names) for _ in files]
+
+    def spread(values: Sequence[str]) -> tuple[str, ...]:
+        return tuple(values[row] for row in rows)
+
+    return replace(
+        manifest,
+        names=tuple(file for files in names for file in files),
+        labels=spread(manifest.labels),
+        parts=spread(manifest.parts),
+        patients=None if manifest.patients is None else spread(manifest.patients),
+        columns={column: spread(values) for column, values in manifest.columns.items()},
+    )
+
+
+def _with_one_label_each(prepared: PreparedImages, labels: Sequence[str]) -> PreparedImages:
+    """Without series whose slices were given several labels: no one knows which is right."""
+    members = prepared.facts.members
+    mixed = [row for row, places in enumerate(members) if len({labels[place] for place in places}) > 1]
+    if not mixed:
+        return prepared
+    kept = [row for row in range(len(members)) if row not in set(mixed)]
+    refused = {place: "the slices of its series have several labels" for row in mixed for place in members[row]}
+    return replace(
+        prepared,
+        pixels=prepared.pixels[kept],
+        facts=prepared.facts.of(kept),
+        unreadable={**prepared.unreadable, **refused},
+    )
+
+
+def _patients(manifest: Manifest, facts: Facts, at: Int[np.ndarray, " image"]) -> Shaped[np.ndarray, " image"] | None:
+    """Whose each image is: by the table, else by the images' own ids where all of them have one."""
+    if manifest.patients is not None:
+        return np.array(manifest.patients)[at]
+    told = facts.told.get("patient")
+    return told if told is not None and (told != "").all() else None
+
+
+def _read_npz(path: Path, reading: Reading, root: Path, names: Sequence[str] | None) -> Cohort:
     archive = read_archive(path)
-    prepared = prepare_arrays(archive.images, size=size, root=root)
+    prepared = prepare_arrays(archive.images, reading, root=root)
     present = np.unique(archive.labels)
     named = names is not None and present.tolist() == list(range(len(names)))
     classes = tuple(names[i] if names is not None and named else str(i) for i in present.tolist())
@@ -254,14 +405,14 @@ def _read_npz(path: Path, size: tuple[int, ...] | None, root: Path, names: Seque
     )
 
 
-def _read_drawn(name: str, size: tuple[int, ...] | None, root: Path) -> Cohort:
+def _read_drawn(name: str, reading: Reading, root: Path) -> Cohort:
     from . import phantoms
 
     drawn = phantoms.draw(name)
     images = drawn.images if drawn.images.ndim == 4 else drawn.images[..., None]
     return _cohort(
         name,
-        prepare_arrays(images, size=size, root=root),
+        prepare_arrays(images, reading, root=root),
         labels=drawn.labels,
         classes=drawn.classes,
         patients=drawn.patients,
@@ -284,6 +435,7 @@ def _cohort(
     unreadable: Mapping[str, str] | None = None,
     n_unlabelled: int = 0,
     ignored: Mapping[str, int] | None = None,
+    notes: Mapping[str, int] | None = None,
 ) -> Cohort:
     return Cohort(
         name=name,
@@ -294,16 +446,17 @@ def _cohort(
         patients=np.arange(len(labels)) if patients is None else _numbered(patients),
         patients_known=patients is not None,
         parts=parts,
-        contents=np.array(prepared.contents),
+        contents=np.array(prepared.facts.contents),
         files=files,
-        heights=prepared.heights,
-        widths=prepared.widths,
+        heights=prepared.facts.heights,
+        widths=prepared.facts.widths,
         bit_depth=prepared.bit_depth,
         preparation=prepared.preparation,
         columns=columns or {},
         unreadable=unreadable or {},
         n_unlabelled=n_unlabelled,
         ignored=ignored or {},
+        notes=notes or {},
     )
 
 

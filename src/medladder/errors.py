@@ -68,7 +68,7 @@ class ImageError(CohortError):
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
             found=f"{name} cannot be read: {reason}.",
-            needed="A whole PNG, JPEG, TIFF or BMP file.",
+            needed="A whole file of a format that is read.",
             do="Export it again, or leave it out.",
         )
         self.name = name

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -72,7 +72,7 @@ def run_study(
     with LocalEngine(jobs) as engine:  # its workers import while this process plans
         planned = plan_study(cohort, wanted)
         _make_room(folder)
-        remember(cohort.fingerprint, cohort.sources)
+        remember(cohort.fingerprint, [asdict(origin) for origin in cohort.origins])
         with only_writer(folder.path):
             planned = _go_on(folder, planned, engine, device=device, cache=cache, pictures=pictures, progress=progress)
             if inspection:

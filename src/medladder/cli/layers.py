@@ -11,10 +11,11 @@ from ..errors import OptionError, unknown_name
 from ..progress import Terminal
 from ..terminal import errors_spoken, print_explanation, print_inspection, print_json, print_units
 from .doors import app
-from .options import AsJson, CacheFolder, read_source
+from .options import AsJson, CohortOptions, takes_cohort
 
 
 @app.command()
+@takes_cohort(is_prepared=True)
 def inspect(
     target: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="Folder of a study or of a model.")],
     rung: Annotated[
@@ -31,8 +32,9 @@ def inspect(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="With --image: a page with the pictures.")
     ] = None,
-    cache: CacheFolder = None,
     as_json: AsJson = False,
+    *,
+    how: CohortOptions,
 ) -> None:
     """What each layer of a network does, measured; or where its answer to one image comes from."""
     from ..models import looking
@@ -55,15 +57,14 @@ def inspect(
                 needed="Only a RUN shows the training images nearest to an image.",
                 do="Drop --on.",
             )
-        size = "x".join(map(str, opened.preparation.size))
-        cohort = None if on is None else read_source(on, size, cache, None)
+        cohort = None if on is None else how.read(on, like=opened.preparation)
         if image is None and cohort is not None:
             n = len(opened.networks)
             Terminal().say(f"Looking into the {'network' if n == 1 else f'{n} networks'} of {opened.name}.")
             _show(looking.inspect_on(opened, cohort), layer, as_json=as_json)
             return
         assert image is not None
-        explained = looking.explain_file(opened, image, cohort=cohort, cache=cache, progress=Terminal())
+        explained = looking.explain_file(opened, image, cohort=cohort, cache=how.cache, progress=Terminal())
         if out is not None:
             from ..report.explanation import write_explanation
 

@@ -15,19 +15,19 @@ from .options import (
     AsJson,
     AtSensitivity,
     AtSpecificity,
-    CacheFolder,
+    CohortOptions,
     Device,
-    ImageSize,
     Jobs,
     Prevalence,
     listed,
-    read_source,
+    takes_cohort,
 )
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model.")]
 
 
 @app.command()
+@takes_cohort()
 def fit(
     source: Annotated[
         str, typer.Argument(metavar="COHORT|RUN", help="A cohort, or the folder of a study, which recommends a rung.")
@@ -42,7 +42,6 @@ def fit(
     test: Annotated[
         str | None, typer.Option(metavar="COHORT", help="With --cohort: the other one that the RUN was tested on.")
     ] = None,
-    image_size: ImageSize = None,
     keep_test: Annotated[
         bool, typer.Option("--keep-test", help="Leave a COHORT's own test part out, to evaluate on it.")
     ] = False,
@@ -52,10 +51,12 @@ def fit(
     ] = None,
     jobs: Jobs = None,
     device: Device = "auto",
-    cache: CacheFolder = None,
     as_json: AsJson = False,
+    *,
+    how: CohortOptions,
 ) -> None:
     """Fit one rung on all patients, into a folder with weights, ONNX and a model card."""
+    from ..images.prepare import Preparation
     from ..models.fitting import fit_model
     from ..models.folder import check_out
     from ..record.folder import StudyFolder
@@ -63,26 +64,28 @@ def fit(
     with errors_spoken(as_json=as_json):
         check_out(out)
         study = StudyFolder(source)
-        if study.is_study and image_size is not None:
+        if study.is_study and how.how_images:
             raise OptionError(
-                found="--image-size with the folder of a study.", needed="The study's own size.", do="Drop it."
+                found=f"--{next(iter(how.how_images)).replace('_', '-')} with the folder of a study.",
+                needed="Images as the study read them.",
+                do="Drop it.",
             )
         if (not study.is_study and cohort is not None) or (cohort is None and test is not None):
             idle = "--test without --cohort" if cohort is None else "--cohort with a cohort"
             raise OptionError(found=f"{idle}.", needed="They say where a RUN's images lie.", do="Drop it.")
-        images = read_source(source, image_size, cache, None) if not study.is_study else None
-        size = "x".join(map(str, study.read_plan().image["preparation"]["size"])) if study.is_study else None
+        images = how.read(source) if not study.is_study else None
+        like = Preparation.of_json(study.read_plan().image["preparation"]) if study.is_study else None
         model = fit_model(
             study if images is None else images,
             out,
             rung=rung,
-            cohort=None if cohort is None else read_source(cohort, size, cache, test),
+            cohort=None if cohort is None else how.read(cohort, test=test, like=like),
             seed=seed,
             keep_test=keep_test,
             accept=tuple(accept or ()),
             device=device,
             jobs=jobs,
-            cache=cache,
+            cache=how.cache,
             progress=Terminal(),
         )
         if as_json:
@@ -126,6 +129,7 @@ def _write(out: Path, text: str) -> None:
 
 
 @app.command()
+@takes_cohort(is_prepared=True)
 def evaluate(
     model: ModelFolder,
     source: Annotated[str, typer.Argument(metavar="COHORT", help="A cohort that the model was not trained on.")],
@@ -140,17 +144,17 @@ def evaluate(
     accept: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="trained-on: score it on its own training images too.")
     ] = None,
-    cache: CacheFolder = None,
     as_json: AsJson = False,
+    *,
+    how: CohortOptions,
 ) -> None:
     """Score this very model on another cohort, with intervals and calibration."""
     from ..models.folder import read_model
 
     with errors_spoken(as_json=as_json):
         opened = read_model(model)
-        size = "x".join(map(str, opened.record.preparation.size))
         found = opened.evaluate(
-            read_source(source, size, cache, None),
+            how.read(source, like=opened.record.preparation),
             part=part,
             classes=_renamed(classes),
             at_specificity=at_specificity,

@@ -24,18 +24,18 @@ from .options import (
     AsJson,
     AtSensitivity,
     AtSpecificity,
-    CacheFolder,
+    CohortOptions,
     Device,
-    ImageSize,
     Jobs,
     Prevalence,
     Source,
     listed,
-    read_source,
+    takes_cohort,
 )
 
 
 @app.command()
+@takes_cohort()
 def study(
     source: Source = "demo:nodule",
     out: Annotated[Path | None, typer.Option(help="Folder of the study; the same folder again goes on.")] = None,
@@ -47,7 +47,6 @@ def study(
     ] = None,
     sizes: Annotated[str | None, typer.Option(help="Numbers of training patients, as 50,200,all.")] = None,
     repeats: Annotated[int, typer.Option(help="Independent redraws of subset and seed.")] = 10,
-    image_size: ImageSize = None,
     seed: Annotated[int, typer.Option(help="Every random number is keyed by it.")] = 0,
     jobs: Jobs = None,
     device: Device = "auto",
@@ -80,8 +79,9 @@ def study(
     pictures: Annotated[bool, typer.Option(help="Keep a few example images for the report.")] = True,
     inspection: Annotated[bool, typer.Option(help="Look into the layers of the networks at the end.")] = True,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
-    cache: CacheFolder = None,
     as_json: AsJson = False,
+    *,
+    how: CohortOptions,
 ) -> None:
     """Climb the ladder on a cohort: audit, split, fit, weigh, report."""
     with errors_spoken(as_json=as_json):
@@ -103,12 +103,12 @@ def study(
         }
         if rungs is not None or rung:
             wishes["rungs"] = (*(listed(rungs) or ()), *(rung or ()))
-        cohort = read_source(source, image_size, cache, test)
+        cohort = how.read(source, test=test)
         if plan:
             _show_plan(cohort, wishes, jobs, as_json=as_json)
         else:
             shown = {"pictures": pictures, "inspection": inspection}
-            _run(cohort, out, wishes, jobs, device, cache, shown=shown, as_json=as_json)
+            _run(cohort, out, wishes, jobs, device, how.cache, shown=shown, as_json=as_json)
 
 
 def _show_plan(cohort: Any, wishes: dict[str, Any], jobs: int | None, *, as_json: bool) -> None:
@@ -163,17 +163,19 @@ def _run(
 
 
 @app.command()
+@takes_cohort()
 def check(
     source: Source,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 2 if anything but notes is found.")] = False,
-    cache: CacheFolder = None,
     as_json: AsJson = False,
+    *,
+    how: CohortOptions,
 ) -> None:
     """Audit a cohort: counts, unreadable files, copies, label conflicts, patients on both sides."""
     from ..audit import audit, counts
 
     with errors_spoken(as_json=as_json):
-        cohort = read_source(source, None, cache, None)
+        cohort = how.read(source)
         findings = audit(cohort)
         counted = counts(cohort)
         if as_json:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import platformdirs
@@ -32,22 +33,53 @@ _BLOCK_BYTES = 2**24
 
 
 @dataclass(frozen=True)
-class PreparedImages:
-    """Readable images at working size, and for each where it stood among those asked for.
+class Facts:
+    """What is known of images from their files: a row an image, in the order of their pixels.
 
-    `pixels` has axes as docs/architecture.md says; `heights` and `widths` are the stored sizes in pixels.
-    `unreadable` maps positions to reasons.
+    `members` are the positions, among the files asked for, of those that make an image: one, or a series; `frames` the
+    frame of a multi-frame file, -1 where the whole file is the image. `heights` and `widths` are the stored sizes in
+    pixels. `told` has what headers say (`image.FACTS`), as text, where any does; `notes` counts what was passed over.
+    """
+
+    members: tuple[tuple[int, ...], ...]
+    frames: Int[np.ndarray, " image"]
+    contents: tuple[str, ...]
+    heights: Int[np.ndarray, " image"]
+    widths: Int[np.ndarray, " image"]
+    told: Mapping[str, Shaped[np.ndarray, " image"]] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, rows: Sequence[int]) -> Facts:
+        """Those of some images."""
+        return Facts(
+            tuple(self.members[row] for row in rows),
+            self.frames[list(rows)],
+            tuple(self.contents[row] for row in rows),
+            self.heights[list(rows)],
+            self.widths[list(rows)],
+            {name: values[list(rows)] for name, values in self.told.items()},
+            self.notes,
+        )
+
+
+@dataclass(frozen=True)
+class PreparedImages:
+    """Readable images at working size, and what is known of them.
+
+    `pixels` has axes as docs/architecture.md says. `unreadable` maps positions of files to reasons.
     """
 
     path: Path
     pixels: UInt[np.ndarray, "image ..."]
-    positions: Int[np.ndarray, " image"]
-    contents: tuple[str, ...]
-    heights: Int[np.ndarray, " image"]
-    widths: Int[np.ndarray, " image"]
+    facts: Facts
     bit_depth: int
     unreadable: dict[int, str]
     preparation: Preparation
+
+    @property
+    def positions(self) -> Int[np.ndarray, " image"]:
+        """Where each image stood among the files asked for: the first of them that make it."""
+        return np.array([members[0] for members in self.facts.members], dtype=np.int64)
 
 
 def cache_root(given: Path | None = None) -> Path:
@@ -138,42 +170,45 @@ def _move_into_place(unfinished: Path, entry: Path) -> None:
 def write_entry(
     folder: Path,
     pixels: UInt[np.ndarray, "position ..."],
+    rows: Int[np.ndarray, " image"],
+    facts: Facts,
     *,
-    contents: list[str],
-    heights: list[int],
-    widths: list[int],
-    unreadable: dict[int, str],
-    bit_depth: int,
-    shape: tuple[int, ...],
+    unreadable: Mapping[int, str],
+    preparation: Preparation,
 ) -> None:
-    """Write one entry from arrays over all positions, leaving out those that could not be read.
+    """Write one entry from some rows of an array; `facts` are of these rows.
 
     Three channels that are equal in every image become one, and the last axis of grey 2-D images is dropped.
     """
-    positions = np.array([i for i in range(len(pixels)) if i not in unreadable], dtype=np.int64)
     has_colour = pixels.shape[-1] == 3 and any(
-        bool((pixels[chunk] != pixels[chunk][..., :1]).any()) for chunk in _chunks(positions)
+        bool((pixels[chunk] != pixels[chunk][..., :1]).any()) for chunk in _chunks(rows)
     )
-    is_volume = len(shape) == 3
+    is_volume = len(preparation.size) == 3
     channels: tuple[int, ...] = (3,) if has_colour else (1,) if is_volume else ()
     # Written in order and not through a map, so that a full disk is an error and not a signal.
     with (folder / "pixels.npy").open("wb") as file:
-        header = {"descr": pixels.dtype.str, "fortran_order": False, "shape": (len(positions), *shape, *channels)}
+        shape = (len(rows), *preparation.size, *channels)
+        header = {"descr": pixels.dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for chunk in _chunks(positions):
+        for chunk in _chunks(rows):
             block = pixels[chunk]
             seen = block if has_colour else block[..., :1] if is_volume else block[..., 0]
             file.write(np.ascontiguousarray(seen).tobytes())
+    told: dict[str, Any] = {f"told_{name}": values for name, values in facts.told.items()}
     np.savez(
         folder / "index.npz",
-        positions=positions,
-        contents=np.array([contents[i] for i in positions], dtype=np.str_),
-        heights=np.array(heights, dtype=np.int64)[positions],
-        widths=np.array(widths, dtype=np.int64)[positions],
-        bit_depth=np.array(bit_depth),
+        members=np.array([place for members in facts.members for place in members], dtype=np.int64),
+        n_members=np.array([len(members) for members in facts.members], dtype=np.int64),
+        frames=facts.frames,
+        contents=np.array(facts.contents, dtype=np.str_),
+        heights=facts.heights,
+        widths=facts.widths,
+        bit_depth=np.array(pixels.dtype.itemsize * 8),
         unreadable_positions=np.array(sorted(unreadable), dtype=np.int64),
         unreadable_reasons=np.array([unreadable[i] for i in sorted(unreadable)], dtype=np.str_),
-        shape=np.array(shape, dtype=np.int64),
+        preparation=np.array(json.dumps(preparation.to_json())),
+        notes=np.array(json.dumps(dict(facts.notes))),
+        **told,
     )
 
 
@@ -186,15 +221,24 @@ def read_entry(folder: Path) -> PreparedImages:
     path = folder / "pixels.npy"
     with np.load(folder / "index.npz", allow_pickle=False) as index:
         reasons = zip(index["unreadable_positions"].tolist(), index["unreadable_reasons"].tolist(), strict=True)
-        return PreparedImages(
-            path=path,
-            # An array without elements cannot be mapped.
-            pixels=np.load(path, mmap_mode="r" if len(index["positions"]) else None, allow_pickle=False),
-            positions=index["positions"],
+        ends = np.cumsum(index["n_members"]).tolist()
+        members = index["members"].tolist()
+        firsts = [0, *ends[:-1]] if ends else []
+        facts = Facts(
+            members=tuple(tuple(members[first:end]) for first, end in zip(firsts, ends, strict=True)),
+            frames=index["frames"],
             contents=tuple(index["contents"].tolist()),
             heights=index["heights"],
             widths=index["widths"],
+            told={key.removeprefix("told_"): index[key] for key in index.files if key.startswith("told_")},
+            notes=json.loads(str(index["notes"])),
+        )
+        return PreparedImages(
+            path=path,
+            # An array without elements cannot be mapped.
+            pixels=np.load(path, mmap_mode="r" if ends else None, allow_pickle=False),
+            facts=facts,
             bit_depth=int(index["bit_depth"]),
             unreadable=dict(reasons),
-            preparation=Preparation(tuple(index["shape"].tolist())),
+            preparation=Preparation.of_json(json.loads(str(index["preparation"]))),
         )

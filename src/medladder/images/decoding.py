@@ -3,52 +3,91 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt
 
-from ..errors import CohortError, ImageError
+from ..errors import CohortError
 from ..progress import QUIET, Progress
-from .cache import PreparedImages, cached, key_of, read_entry, take_room, write_entry
-from .formats import Header, Image, read_header, read_image
-from .prepare import PREPARATION_PROTOCOL, Preparation, prepare, prepare_volume
+from .cache import Facts, PreparedImages, cached, key_of, read_entry, take_room, write_entry
+from .image import FACTS, Header, Image
+from .names import READABLE
+from .pool import decoding_pool
+from .prepare import PREPARATION_PROTOCOL, Preparation, prepare
+from .reading import LARGEST_DEFAULT, Reading, Source, find_sources
 
-SMALLEST = 4
-LARGEST_DEFAULT = 64
-"""Working size is the smaller of this and the median short side, unless the user says otherwise."""
+
+def look_at_files(
+    folder: Path, names: Sequence[str], *, root: Path, progress: Progress = QUIET
+) -> tuple[Header | str, ...]:
+    """The header of each file, or the reason why it has none; read once into the cache.
+
+    Raises
+    ------
+    StudyError
+        The cache directory is full or cannot be written.
+    """
+    stamped = _stamped(folder, names)
+
+    def make(entry: Path) -> None:
+        jobs = [{"look": str(folder / name)} for name in names]
+        with (entry / "headers.jsonl").open("w", encoding="utf-8") as file:
+            for answer in _followed("Reading headers", jobs, progress):
+                file.write(json.dumps(answer) + "\n")
+
+    def read(entry: Path) -> tuple[Header | str, ...]:
+        lines = (entry / "headers.jsonl").read_text("utf-8").splitlines()
+        return tuple(_header(json.loads(line)) for line in lines)
+
+    return cached(root, "headers", key_of("headers", PREPARATION_PROTOCOL, *stamped), make, read)
+
+
+def headers_of(paths: Sequence[Path]) -> tuple[Header | str, ...]:
+    """The header of each file, or the reason why it has none; read anew."""
+    answers = decoding_pool().answer({"look": str(path)} for path in paths)
+    return tuple(_header(answer) for answer in answers)
+
+
+def _header(answer: Mapping[str, Any]) -> Header | str:
+    return Header.of_json(answer["header"]) if "header" in answer else str(answer["reason"])
 
 
 def prepare_files(
-    folder: Path,
-    names: Sequence[str],
-    *,
-    size: tuple[int, ...] | None,
-    root: Path,
-    progress: Progress = QUIET,
+    folder: Path, names: Sequence[str], reading: Reading | None = None, *, root: Path, progress: Progress = QUIET
 ) -> PreparedImages:
     """Decode files to working size into the cache; unreadable ones are named by position, with the reason.
 
-    The entry is keyed by folder, relative name, size in bytes, time of change and preparation. The folder is in it
-    because unpacking two archives of one layout can give other pictures the same names, sizes and times.
+    The entry is keyed by folder, relative name, size in bytes, time of change and reading. The folder is in it because
+    unpacking two archives of one layout can give other pictures the same names, sizes and times. A file that changes
+    while it is read is unreadable.
 
     Raises
     ------
     CohortError
-        No file could be read, or `size` has three sides or one below 4.
+        No file could be read, or they do not fit what was asked.
     StudyError
         The cache directory is full or cannot be written.
     """
-    size = _all_sides(size, axes=2)
-    stamps = [_stamp(folder / name) for name in names]
-    key = key_of("files", PREPARATION_PROTOCOL, size, str(folder.resolve()), list(zip(names, stamps, strict=True)))
-    paths = [folder / name for name in names]
-    return cached(root, "images", key, lambda entry: _decode(entry, paths, size, progress), read_entry)
+    reading = reading or Reading()
+    stamped = _stamped(folder, names)
+    key = key_of("files", PREPARATION_PROTOCOL, reading, *stamped)
+
+    def make(entry: Path) -> None:
+        headers = look_at_files(folder, names, root=root, progress=progress)
+        _decode(entry, [folder / name for name in names], headers, reading, progress)
+
+    return cached(root, "images", key, make, read_entry)
+
+
+def _stamped(folder: Path, names: Sequence[str]) -> tuple[str, list[tuple[str, int, int]]]:
+    """Files with their size in bytes and time of change; -1 where there is none."""
+    return str(folder.resolve()), [(name, *_stamp(folder / name)) for name in names]
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -59,84 +98,90 @@ def _stamp(path: Path) -> tuple[int, int]:
     return (status.st_size, status.st_mtime_ns)
 
 
-def _decode(entry: Path, paths: Sequence[Path], size: tuple[int, ...] | None, progress: Progress) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        headers = list(pool.map(_header_or_reason, paths))
-        readable = [header for header in headers if isinstance(header, Header)]
-        if not readable:
-            raise CohortError(
-                found=f"None of the {len(paths)} image files can be read; the first: {headers[0]}.",
-                needed="PNG, JPEG, TIFF or BMP files.",
-                do="Open one in a viewer; export them again if it fails there too.",
-            )
-        preparation = Preparation(size or _default_size(readable))
-        is_deep = any(header.is_deep for header in readable)
-        channels = 3 if any(header.is_colour for header in readable) else 1
-        unreadable = {i: header for i, header in enumerate(headers) if isinstance(header, str)}
-        contents = [""] * len(paths)
-        shape = (len(paths), *preparation.size, channels)
-        with tempfile.TemporaryFile(dir=entry.parent) as scratch:
-            # A file, not memory: 100,000 colour images of 224×224 are 15 GB. Its room is taken beforehand: writing
-            # through a map into a full disk ends the process without a word.
-            take_room(scratch, int(np.prod(shape)) * (2 if is_deep else 1))
-            pixels = np.memmap(scratch, dtype=np.uint16 if is_deep else np.uint8, mode="r+", shape=shape)
-            readable_at = [i for i in range(len(paths)) if i not in unreadable]
-            decode_one = partial(_decode_one, preparation=preparation, pixels=pixels)
-            with progress.follow("Decoding images", len(readable_at)) as advance:
-                for i, (content, reason) in zip(
-                    readable_at,
-                    pool.map(decode_one, readable_at, (paths[i] for i in readable_at)),
-                    strict=True,
-                ):
-                    contents[i] = content
-                    if reason:
-                        unreadable[i] = reason
-                    advance(1)
-            write_entry(
-                entry,
-                pixels,
-                contents=contents,
-                heights=[h.height if isinstance(h, Header) else 0 for h in headers],
-                widths=[h.width if isinstance(h, Header) else 0 for h in headers],
-                unreadable=unreadable,
-                bit_depth=16 if is_deep else 8,
-                shape=preparation.size,
-            )
+def _followed(what: str, jobs: Sequence[Mapping[str, Any]], progress: Progress) -> Iterator[dict[str, Any]]:
+    with progress.follow(what, len(jobs)) as advance:
+        for answer in decoding_pool().answer(map(dict, jobs)):
+            yield answer
+            advance(1)
 
 
-def _header_or_reason(path: Path) -> Header | str:
-    try:
-        return read_header(path)
-    except ImageError as error:
-        return error.reason
+def _decode(
+    entry: Path, paths: Sequence[Path], headers: Sequence[Header | str], reading: Reading, progress: Progress
+) -> None:
+    sources, unreadable = find_sources(headers, reading.stacks)
+    if not sources:
+        first = next(iter(sorted(unreadable.items())), (0, "there is none"))
+        raise CohortError(
+            found=f"None of the {len(paths)} image files can be read; the first: {first[1]}.",
+            needed=READABLE,
+            do="Open one in a viewer; export them again if it fails there too.",
+        )
+    told = [headers[source.members[0]] for source in sources]
+    known = [header for header in told if isinstance(header, Header)]
+    preparation = reading.settle([source.shape for source in sources], [_spacing(one) for one in known])
+    is_deep = any(header.is_deep for header in known)
+    channels = 3 if any(header.is_colour for header in known) else 1
+    shape = (len(sources), *preparation.size, channels)
+    dtype = np.dtype(np.uint16 if is_deep else np.uint8)
+    # A file, not memory: 100,000 colour images of 224×224 are 15 GB. Its room is taken beforehand: writing
+    # through a map into a full disk ends the process without a word.
+    scratch = entry / "scratch"
+    with scratch.open("wb") as file:
+        take_room(file, int(np.prod(shape)) * dtype.itemsize)
+    into = {"path": str(scratch), "dtype": dtype.str, "shape": shape}
+    jobs = [
+        {**job_of([paths[i] for i in source.members], source, preparation), "into": {**into, "at": at}}
+        for at, source in enumerate(sources)
+    ]
+    before = [_stamp(path) for path in paths]
+    answers = list(_followed("Decoding images", jobs, progress))
+    for source, answer in zip(sources, answers, strict=True):
+        if "reason" not in answer and any(_stamp(paths[i]) != before[i] for i in source.members):
+            answer["reason"] = "it changed while it was read"
+    unreadable |= {
+        place: answer["reason"]
+        for source, answer in zip(sources, answers, strict=True)
+        if "reason" in answer
+        for place in source.members
+    }
+    rows = np.array([at for at, answer in enumerate(answers) if "reason" not in answer], dtype=np.int64)
+    facts = _facts(sources, known, answers).of(rows.tolist())
+    pixels = np.memmap(scratch, dtype=dtype, mode="r", shape=shape)
+    write_entry(entry, pixels, rows, facts, unreadable=unreadable, preparation=preparation)
+    del pixels  # a map that is open keeps some systems from removing the file
+    scratch.unlink()
 
 
-def _decode_one(
-    position: int,
-    path: Path,
-    *,
-    preparation: Preparation,
-    pixels: UInt[np.ndarray, "position row column channel"],
-) -> tuple[str, str]:
-    """Decode one file into its place; its content hash, or else the reason."""
-    try:
-        image = read_image(path)
-    except ImageError as error:
-        return "", error.reason
-    prepared = prepare(image, preparation)
-    if prepared.dtype == np.uint8 and pixels.dtype == np.uint16:
-        prepared = prepared * np.uint16(257)
-    pixels[position] = prepared
-    return image.content, ""
+def job_of(paths: Sequence[Path], source: Source, preparation: Preparation) -> dict[str, Any]:
+    """What the decoding pool is asked to prepare one image."""
+    return {
+        "prepare": [str(path) for path in paths],
+        "frame": source.frame,
+        "is_stack": source.is_stack,
+        "preparation": preparation.to_json(),
+    }
 
 
-def _default_size(headers: Sequence[Header]) -> tuple[int, int]:
-    side = int(np.median([min(header.height, header.width) for header in headers]))
-    return (min(LARGEST_DEFAULT, side),) * 2
+def _spacing(header: Header) -> tuple[float, ...] | None:
+    return header.spacing_mm
+
+
+def _facts(sources: Sequence[Source], headers: Sequence[Header], answers: Sequence[Mapping[str, Any]]) -> Facts:
+    told = {name: [header.facts.get(name, "") for header in headers] for name in FACTS}
+    notes = Counter(note for answer in answers for note in answer.get("notes", ()))
+    return Facts(
+        members=tuple(source.members for source in sources),
+        frames=np.array([-1 if source.frame is None else source.frame for source in sources], dtype=np.int64),
+        contents=tuple(answer.get("content", "") for answer in answers),
+        heights=np.array([source.shape[-2] for source in sources], dtype=np.int64),
+        widths=np.array([source.shape[-1] for source in sources], dtype=np.int64),
+        told={name: np.array(values, dtype=np.str_) for name, values in told.items() if any(values)},
+        notes=dict(notes.most_common()),
+    )
 
 
 def prepare_arrays(
-    images: UInt[np.ndarray, "image ... channel"], *, size: tuple[int, ...] | None, root: Path
+    images: UInt[np.ndarray, "image ... channel"], reading: Reading | None = None, *, root: Path
 ) -> PreparedImages:
     """Bring images that came as one array to working size, into the cache under a hash of their pixels.
 
@@ -145,54 +190,27 @@ def prepare_arrays(
     Raises
     ------
     CohortError
-        `size` has another number of axes than the images.
+        The reading's size has another number of axes than the images, or lengths in mm are asked for.
     """
     stored = images.shape[1:-1]
-    size = _all_sides(size, axes=len(stored))
-    preparation = Preparation(size or tuple(min(LARGEST_DEFAULT, side) for side in _smallest(stored)))
+    reading = reading or Reading()
+    preparation = reading.settle([stored], [None])
+    if reading.size is None and max(stored) <= LARGEST_DEFAULT:
+        preparation = replace(preparation, size=stored)  # small arrays stay as they are
 
     def make(entry: Path) -> None:
-        bring = _prepare_picture if len(stored) == 2 else prepare_volume
-        pixels = images if stored == preparation.size else np.stack([bring(one, preparation) for one in images])
-        write_entry(
-            entry,
-            pixels,
-            contents=[Image(one).content for one in images],
-            heights=[stored[-2]] * len(images),
-            widths=[stored[-1]] * len(images),
-            unreadable={},
-            bit_depth=images.dtype.itemsize * 8,
-            shape=preparation.size,
+        is_same = stored == preparation.size and not preparation.is_cropped
+        pixels = images if is_same else np.stack([prepare(Image(one), preparation) for one in images])
+        rows = np.arange(len(images))
+        facts = Facts(
+            members=tuple((row,) for row in range(len(images))),
+            frames=np.full(len(images), -1),
+            contents=tuple(Image(one).content for one in images),
+            heights=np.full(len(images), stored[-2]),
+            widths=np.full(len(images), stored[-1]),
         )
+        write_entry(entry, pixels, rows, facts, unreadable={}, preparation=preparation)
 
     content = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=16).hexdigest()
-    key = key_of("array", PREPARATION_PROTOCOL, size, images.shape, images.dtype.str, content)
+    key = key_of("array", PREPARATION_PROTOCOL, preparation, images.shape, images.dtype.str, content)
     return cached(root, "images", key, make, read_entry)
-
-
-def _prepare_picture(
-    pixels: UInt[np.ndarray, "row column channel"], preparation: Preparation
-) -> UInt[np.ndarray, "row2 column2 channel"]:
-    return prepare(Image(pixels), preparation)
-
-
-def _smallest(stored: tuple[int, ...]) -> tuple[int, ...]:
-    """Working shape before the limit: as stored where it is small, else square (cubic) on the short side."""
-    return stored if max(stored) <= LARGEST_DEFAULT else (min(stored),) * len(stored)
-
-
-def _all_sides(size: tuple[int, ...] | None, *, axes: int) -> tuple[int, ...] | None:
-    """One number stands for every side."""
-    if size is not None and min(size, default=0) < SMALLEST:
-        raise CohortError(
-            found=f"Image size {'x'.join(map(str, size))}.", needed=f"{SMALLEST} or more.", do="Ask for larger images."
-        )
-    if size is not None and len(size) == 1:
-        return size * axes
-    if size is not None and len(size) != axes:
-        raise CohortError(
-            found=f"{'Pictures' if axes == 2 else 'Volumes'} to be brought to {'x'.join(map(str, size))}.",
-            needed="Pictures have 2 sides." if axes == 2 else "These volumes have 3 sides.",
-            do="Bring images of the other kind; or give --image-size a number for each side, as 48x64, or one for all.",
-        )
-    return size

@@ -1,177 +1,65 @@
-"""One file to one array, as it was stored: bit depth kept, palettes and transparency resolved."""
+"""Which kind of file something is, and the reader that knows it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt
-from PIL import ExifTags, ImageOps, PngImagePlugin, TiffImagePlugin
-from PIL import Image as Pillow
-
 from ..errors import ImageError
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp"})
-
-MAX_PIXELS = 200_000_000
-"""Larger pictures are refused before decoding: a lying header must not take the machine's memory."""
-
-_DEEP_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
-
-
-@dataclass(frozen=True)
-class Image:
-    """One picture or volume: `pixels` over the full range of uint8 or uint16; 1 channel where all are equal."""
-
-    pixels: UInt[np.ndarray, "*space channel"]
-
-    @property
-    def bit_depth(self) -> int:
-        """Bits a pixel is stored with: 8 or 16."""
-        return self.pixels.dtype.itemsize * 8
-
-    @property
-    def content(self) -> str:
-        """A hash of what is seen, not of the file: the same pixels as PNG and as TIFF agree."""
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((self.pixels.shape, self.pixels.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(self.pixels).data)
-        return digest.hexdigest()
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file name ends like an image this module reads."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file claims before it is decoded: upright `height` and `width` in pixels, kind of values."""
-
-    height: int
-    width: int
-    is_deep: bool
-    is_colour: bool
+from . import dicom, raster, series, volumes
+from .image import Header, Image
+from .names import is_volume_name
+from .values import Window
 
 
 def read_header(path: Path) -> Header:
-    """Read the header alone.
+    """What one file claims, before it is decoded.
+
+    A name with an ending of a volume format is read as that; else DICOM is told by its content, whatever its name; what
+    is left is for Pillow.
 
     Raises
     ------
     ImageError
-        The file cannot be opened as an image, claims more than `MAX_PIXELS` pixels, or has 16 bits a colour channel.
+        The file is missing, of no known kind, damaged, or claims more than `MAX_PIXELS`.
     """
-    with _opened(path) as picture:
-        width, height = picture.size
-        if _orientation(picture, path) in (5, 6, 7, 8):
-            width, height = height, width
-        is_deep = picture.mode == "F" or picture.mode in _DEEP_MODES
-        return Header(height, width, is_deep, is_colour=not is_deep and picture.mode not in ("1", "L"))
+    _check_file(path)
+    if is_volume_name(path.name):
+        return volumes.read_header(path)
+    return dicom.read_header(path) if dicom.is_dicom(path) else raster.read_header(path)
 
 
-def _orientation(picture: Pillow.Image, path: Path) -> int:
+def read_image(
+    paths: Sequence[Path], *, window: Window | None = None, frame: int | None = None, is_stack: bool = False
+) -> Image:
+    """Read one picture or volume.
+
+    Several files are the slices of one DICOM series. Of a multi-frame DICOM a single `frame` is read, or with
+    `is_stack` all of them as a volume.
+
+    Raises
+    ------
+    ImageError
+        Any of the files is missing, damaged, too large, or does not go with the others.
+    """
+    first = paths[0]
+    for path in paths:
+        _check_file(path)
+    if len(paths) > 1:
+        return series.read_series(paths, window=window)
+    if is_volume_name(first.name):
+        return volumes.read_volume(first, window=window)
+    if dicom.is_dicom(first):
+        if is_stack:
+            return series.read_frames(first, window=window)
+        return dicom.read_file(first, window=window, frame=frame)
+    return raster.read_image(first)
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what would be no file, or would never end, such as a pipe."""
     try:
-        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # metadata may lie behind a break in the file
-        raise ImageError(path.name, _reason(error)) from error
-
-
-def read_image(path: Path) -> Image:
-    """Decode one PNG, JPEG, TIFF or BMP file; the first page where there are several.
-
-    EXIF orientation is applied, transparency is laid over black, palettes and CMYK become RGB, and a colour picture
-    whose channels are all equal becomes grey.
-
-    Raises
-    ------
-    ImageError
-        The file is missing, truncated, not an image, too large, has 16 bits a colour channel, or holds values that have
-        no stated range.
-    """
-    with _opened(path) as picture:
-        try:
-            picture.load()
-            is_upright = _orientation(picture, path) == 1
-            return Image(_pixels(picture if is_upright else ImageOps.exif_transpose(picture), path))
-        except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
-            raise ImageError(path.name, _reason(error)) from error
-
-
-def _opened(path: Path) -> Pillow.Image:
-    with warnings.catch_warnings():
-        # Our own limit speaks instead of Pillow's; a warning about metadata says nothing about the pixels.
-        warnings.simplefilter("ignore")
-        try:
-            picture = Pillow.open(path)
-        except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-            reason = "it is not there" if isinstance(error, FileNotFoundError) else _reason(error)
-            raise ImageError(path.name, reason) from error
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        picture.close()
-        raise ImageError(path.name, f"its header claims {width}×{height} pixels, over the limit of {MAX_PIXELS:,}")
-    if _loses_depth(picture):
-        picture.close()
-        reason = (
-            "it has 16 bits a channel, read for grey alone: save it as 16-bit grey without alpha or as 8-bit colour"
-        )
-        raise ImageError(path.name, reason)
-    return picture
-
-
-def _loses_depth(picture: Pillow.Image) -> bool:
-    """Whether Pillow would cut 16 bits a channel to 8 without a word, as it does wherever there are several channels.
-
-    Source: Pillow's PngImagePlugin._MODES and TiffImagePlugin.OPEN_INFO, where «RGB;16B» and the like decode to RGB.
-    """
-    if isinstance(picture, PngImagePlugin.PngImageFile):
-        return any(";16" in str(tile.args) for tile in picture.tile) and picture.mode not in _DEEP_MODES
-    if isinstance(picture, TiffImagePlugin.TiffImageFile):
-        bits = picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
-        return len(picture.getbands()) > 1 and max(bits) > 8
-    return False
-
-
-def _reason(error: Exception) -> str:
-    # An OSError from the system names the whole path, which must not travel.
-    text = getattr(error, "strerror", None) or str(error)
-    return "it is not an image of a known kind" if text.startswith("cannot identify") else text
-
-
-def _pixels(picture: Pillow.Image, path: Path) -> UInt[np.ndarray, "row column channel"]:
-    if picture.mode == "F":
-        return _deep(np.asarray(picture), path, unit_range=True)
-    if picture.mode in _DEEP_MODES:
-        return _deep(np.asarray(picture), path, unit_range=False)
-    if picture.mode == "1":
-        picture = picture.convert("L")
-    if picture.mode == "L":
-        return np.asarray(picture)[:, :, None]
-    if picture.has_transparency_data:
-        seen = picture.convert("RGBA")
-        black = Pillow.new("RGBA", seen.size, (0, 0, 0, 255))
-        picture = Pillow.alpha_composite(black, seen)
-    return _grey_where_equal(picture if picture.mode == "RGB" else picture.convert("RGB"))
-
-
-def _grey_where_equal(picture: Pillow.Image) -> UInt[np.ndarray, "row column channel"]:
-    # Four bytes a pixel, compared as one number: five times faster than along the channels. Many radiographs come so.
-    packed = np.frombuffer(picture.tobytes("raw", "RGBX"), "<u4")
-    if ((packed ^ (packed >> 8)) & 0xFFFF).any():
-        return np.asarray(picture)
-    return packed.astype(np.uint8).reshape(picture.height, picture.width, 1)
-
-
-def _deep(values: np.ndarray, path: Path, *, unit_range: bool) -> UInt[np.ndarray, "row column 1"]:
-    """Bring 16-bit, 32-bit and float pictures to uint16; what has no stated range is refused, not guessed."""
-    top = 1.0 if unit_range else 65535
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
-        wanted = "floats within 0–1" if unit_range else "whole numbers within 0–65535"
-        raise ImageError(path.name, f"its values run from {values.min()} to {values.max()}; medladder reads {wanted}")
-    scaled = np.round(values * 65535.0) if unit_range else values
-    return scaled.astype(np.uint16)[:, :, None]
+        if not path.is_file():
+            raise ImageError(path.name, "it is no file" if path.exists() else "it is not there")
+    except OSError as error:  # a name that is too long for the system
+        raise ImageError(path.name, error.strerror or "its name cannot be used") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt
@@ -62,7 +62,7 @@ class Header:
         return asdict(self)
 
     @classmethod
-    def of_json(cls, told: Mapping[str, Any]) -> Self:
+    def of_json(cls, told: Mapping[str, Any]) -> Header:
         """The header that `to_json` wrote."""
         spacing = told["spacing_mm"]
         return cls(**{**told, "shape": tuple(told["shape"]), "spacing_mm": None if spacing is None else tuple(spacing)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,27 +10,58 @@ import numpy as np
 from jaxtyping import UInt
 from PIL import Image as Pillow
 
-from ..errors import OptionError
-from .formats import Image
+from ..errors import ImageError, OptionError
+from .boxes import crop_background, take_box
+from .image import Image
+from .values import Window
 
-PREPARATION_PROTOCOL = 2
+PREPARATION_PROTOCOL = 3
+
+STACKS = ("slices", "volumes")
+"""How pictures that make a stack are read, such as a DICOM series: each for itself, or together."""
+
+_KINDS = {2: "picture", 3: "volume"}
 
 
 @dataclass(frozen=True)
 class Preparation:
     """How images were brought to one size; written into plan and model so that both can be repeated.
 
-    `size` is (row, column) or (slice, row, column). The whole picture is kept: one that is not of the working shape is
-    stretched, never cropped or padded.
+    `size` is (row, column) or (slice, row, column). An image that is not of the working shape is stretched, never
+    cropped or padded, unless a box is asked for. `window` is how measured values such as Hounsfield units are shown,
+    None for each file's own; `stacks` how multi-frame files and series are read (`STACKS`); `is_cropped` takes the dark
+    background off; `box_mm` is the extent, along the axes of `size`, of what is kept about the middle.
     """
 
     size: tuple[int, ...]
+    window: Window | None = None
+    stacks: str | None = None
+    is_cropped: bool = False
+    box_mm: tuple[float, ...] | None = None
     resampling: str = "bilinear, antialiased"
     protocol: int = PREPARATION_PROTOCOL
+
+    @property
+    def kind(self) -> str:
+        """Whether its images are a picture or a volume each."""
+        return _KINDS[len(self.size)]
 
     def to_json(self) -> dict[str, Any]:
         """The settings as they stand in plan.json."""
         return asdict(self)
+
+    @classmethod
+    def of_json(cls, settings: Mapping[str, Any]) -> Preparation:
+        """The preparation that `to_json` wrote; raises KeyError, TypeError or ValueError where it is none."""
+        if set(settings) != set(cls.__dataclass_fields__):
+            raise ValueError(f"not a preparation: {sorted(settings)}")
+        window, box = settings["window"], settings["box_mm"]
+        read = {
+            "size": tuple(settings["size"]),
+            "window": None if window is None else Window(**window),
+            "box_mm": None if box is None else tuple(box),
+        }
+        return cls(**{**settings, **read})
 
 
 def parse_size(text: str) -> tuple[int, ...]:
@@ -55,17 +87,31 @@ def parse_size(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def prepare(image: Image, preparation: Preparation) -> UInt[np.ndarray, "row column channel"]:
-    """Bring one picture to working size, bit depth and channels kept."""
-    rows, columns = preparation.size
-    return resize(image.pixels, (rows, columns))
+def prepare(image: Image, preparation: Preparation) -> UInt[np.ndarray, "*space channel"]:
+    """Bring one picture or volume to working size, bit depth and channels kept.
+
+    Raises
+    ------
+    ImageError
+        It is a volume where pictures are meant or the reverse, or a box in mm is asked for and it states no spacing.
+    """
+    if image.pixels.ndim != len(preparation.size) + 1:
+        kind = _KINDS.get(image.pixels.ndim - 1, "array of another kind")
+        raise ImageError("image", f"it is a {kind} where a {preparation.kind} is meant")
+    if preparation.is_cropped:
+        image = crop_background(image)
+    if preparation.box_mm is not None:
+        image = take_box(image, preparation.box_mm)
+    if len(preparation.size) == 3:
+        return _resize_volume(image.pixels, preparation.size)
+    return resize(image.pixels, (preparation.size[0], preparation.size[1]))
 
 
-def prepare_volume(
-    voxels: UInt[np.ndarray, "slice row column channel"], preparation: Preparation
+def _resize_volume(
+    voxels: UInt[np.ndarray, "slice row column channel"], size: tuple[int, ...]
 ) -> UInt[np.ndarray, "slice2 row2 column2 channel"]:
-    """Bring one volume to working size: every slice first, then along the slices."""
-    slices, rows, columns = preparation.size
+    """Every slice first, then along the slices."""
+    slices, rows, columns = size
     flat = np.stack([resize(plane, (rows, columns)) for plane in voxels])
     upright = np.stack([resize(plane, (slices, columns)) for plane in np.moveaxis(flat, 1, 0)])
     return np.moveaxis(upright, 0, 1)

@@ -13,8 +13,6 @@ from PIL import Image as Pillow
 from ..errors import ImageError
 from .image import MAX_PIXELS, Header, Image
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
-
 _DEEP_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 

@@ -58,7 +58,7 @@ def evaluate(
     labels = _labels(model, cohort, classes or {})[rows]
     known = _known(model, cohort)[rows]
     _refuse_known(known, accept)
-    _check_size(model, cohort)
+    _check_preparation(model, cohort)
     probabilities, unlike = _ask(model, cohort, rows, progress)
     weighed = weigh_model(
         probabilities,
@@ -141,16 +141,21 @@ def _refuse_known(known: Bool[np.ndarray, " row"], accept: Sequence[str]) -> Non
         )
 
 
-def _check_size(model: Model, cohort: Cohort) -> None:
-    size = model.record.preparation.size
-    if cohort.preparation.size != size:
-        raise CohortError(
-            found=f"'{cohort.name}' was read at {'×'.join(map(str, cohort.preparation.size))}.",
-            needed=f"The model's working size, {'×'.join(map(str, size))}.",
-            do=f"Read it with image_size={size}."
-            if len(size) == len(cohort.preparation.size)
-            else "Give pictures to a model of pictures, and volumes to one of volumes.",
-        )
+def _check_preparation(model: Model, cohort: Cohort) -> None:
+    own, given = model.record.preparation, cohort.preparation
+    if given == own:
+        return
+    is_size = given.size != own.size
+    was, wanted = ("×".join(map(str, one.size)) if is_size else str(one) for one in (given, own))
+    raise CohortError(
+        found=f"'{cohort.name}' was read at {was}." if is_size else f"'{cohort.name}' was read as {was}.",
+        needed=f"The model's working size, {wanted}." if is_size else f"As the model's images were: {wanted}.",
+        do=f"Read it with image_size={own.size}."
+        if is_size and len(given.size) == len(own.size)
+        else "Give pictures to a model of pictures, and volumes to one of volumes."
+        if is_size
+        else "Read it with the same window, stacks, crop, spacing and box.",
+    )
 
 
 def _ask(

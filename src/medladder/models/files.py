@@ -7,9 +7,8 @@ import io
 import os
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,12 @@ from jaxtyping import Float, UInt
 
 from medladder.archive import read_images
 from medladder.errors import ImageError, InputError
-from medladder.images.formats import Image, is_image_name, read_image
-from medladder.images.prepare import Preparation, prepare, prepare_volume
+from medladder.images.decoding import headers_of, job_of
+from medladder.images.image import Image
+from medladder.images.names import READABLE, is_image_name
+from medladder.images.pool import decoding_pool
+from medladder.images.prepare import Preparation, prepare
+from medladder.images.reading import Source, find_sources
 from medladder.progress import QUIET, Progress
 
 from .seeing import as_seen, has_foreign_colour
@@ -78,9 +81,7 @@ class Predictions:
         return text.getvalue()
 
 
-def predict_files(
-    model: Model, paths: Sequence[str | Path], *, progress: Progress = QUIET, threads: int | None = None
-) -> Predictions:
+def predict_files(model: Model, paths: Sequence[str | Path], *, progress: Progress = QUIET) -> Predictions:
     """Predict image files, every image below folders, and the `*_images` arrays of npz files.
 
     A file that cannot be read is named with the reason and the others go on. A colour picture given to a model of grey
@@ -91,11 +92,12 @@ def predict_files(
     InputError
         A path is not there or of another kind, no image is below a folder, or none of the files can be read.
     """
-    wanted = list(_wanted(paths))
+    preparation, shape = model.record.preparation, model.record.shape
+    wanted, unreadable = _sorted_out(list(_named(paths)), preparation)
     answered: list[Prediction] = []
-    unreadable: dict[str, str] = {}
     with progress.follow("Predicting", len(wanted)) as advance:
-        for block in _decoded(wanted, model, threads or os.cpu_count() or 1):
+        decoded = _decoded(wanted, preparation, shape)
+        while block := list(islice(decoded, FILES_AT_ONCE)):
             known = [one for one in block if one.pixels is not None]
             unreadable |= {one.file: one.reason for one in block if one.pixels is None}
             if known:
@@ -105,7 +107,7 @@ def predict_files(
         file, reason = next(iter(unreadable.items()))
         raise InputError(
             found=f"None of the {len(unreadable)} images can be read; {file}: {reason}.",
-            needed="PNG, JPEG, TIFF or BMP files, or an npz.",
+            needed=f"An npz, or {READABLE}",
             do="Open one in a viewer; export them again if it fails there too.",
         )
     return Predictions(model.record.classes, tuple(answered), unreadable)
@@ -121,14 +123,15 @@ class _Decoded:
 
 @dataclass(frozen=True, eq=False)
 class _Wanted:
-    """A file, or one image of an array."""
+    """The files that make an image, or one image of an array."""
 
     file: str
-    path: Path | None = None
+    paths: tuple[Path, ...] = ()
+    source: Source | None = None
     pixels: UInt[np.ndarray, "..."] | None = None
 
 
-def _wanted(paths: Sequence[str | Path]) -> Iterator[_Wanted]:
+def _named(paths: Sequence[str | Path]) -> Iterator[_Wanted]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
@@ -138,13 +141,30 @@ def _wanted(paths: Sequence[str | Path]) -> Iterator[_Wanted]:
                 for place, pixels in enumerate(images):
                     yield _Wanted(f"{given}:{name}[{place}]", pixels=pixels)
         elif path.is_file() and path.suffix.lower() not in (".csv", ".json", ".txt"):
-            yield _Wanted(str(given), path)
+            yield _Wanted(str(given), (path,))
         else:
             raise InputError(
                 found=f"{path} is a file of another kind." if path.exists() else f"{path} is not there.",
                 needed="Image files, folders of them, or an npz.",
                 do="Check the path; to score a cohort with known classes use 'medladder evaluate'.",
             )
+
+
+def _sorted_out(named: Sequence[_Wanted], preparation: Preparation) -> tuple[list[_Wanted], dict[str, str]]:
+    """What files make images, put together as they were for training, and what does not, with the reason."""
+    arrays = [one for one in named if one.pixels is not None]
+    files = [one for one in named if one.pixels is None]
+    if preparation.stacks is None:
+        return list(named), {}
+    paths = [one.paths[0] for one in files]
+    sources, refused = find_sources(headers_of(paths), preparation.stacks, axes=len(preparation.size))
+    images = [_Wanted(_name_of(source, files), tuple(paths[i] for i in source.members), source) for source in sources]
+    return arrays + images, {files[place].file: reason for place, reason in refused.items()}
+
+
+def _name_of(source: Source, files: Sequence[_Wanted]) -> str:
+    first = files[source.members[0]].file
+    return first if source.frame is None else f"{first}[{source.frame}]"
 
 
 def _below(folder: Path) -> Iterator[_Wanted]:
@@ -154,28 +174,37 @@ def _below(folder: Path) -> Iterator[_Wanted]:
         for name in sorted(files):
             if is_image_name(name) and not name.startswith("."):
                 found = True
-                yield _Wanted(str(Path(place) / name), Path(place) / name)
+                yield _Wanted(str(Path(place) / name), (Path(place) / name,))
     if not found:
         raise InputError(
             found=f"{folder} holds no image.",
-            needed="PNG, JPEG, TIFF or BMP files at any depth.",
+            needed=f"At any depth, {READABLE}",
             do="Name the folder that holds them.",
         )
 
 
-def _decoded(wanted: Sequence[_Wanted], model: Model, threads: int) -> Iterator[list[_Decoded]]:
-    """Blocks in order, the next one under way while this one is answered."""
-    decode = partial(_decode, preparation=model.record.preparation, shape=model.record.shape)
-    blocks = [wanted[start : start + FILES_AT_ONCE] for start in range(0, len(wanted), FILES_AT_ONCE)]
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            coming = [pool.submit(decode, one) for one in blocks[0]]
-            for place in range(len(blocks)):
-                here = coming
-                coming = [pool.submit(decode, one) for one in (blocks[place + 1] if place + 1 < len(blocks) else [])]
-                yield [future.result() for future in here]
-        finally:
-            pool.shutdown(cancel_futures=True)  # a Ctrl-C should not wait for the rest
+def _decoded(wanted: Sequence[_Wanted], preparation: Preparation, shape: tuple[int, ...]) -> Iterator[_Decoded]:
+    """In order; files come from the decoding pool, which is ahead of whoever asks."""
+    jobs = (job_of(one.paths, one.source or Source((0,), ()), preparation) for one in wanted if one.pixels is None)
+    answers = decoding_pool().answer(jobs)
+    for one in wanted:
+        if one.pixels is not None:
+            yield _of_array(one.file, one.pixels, preparation, shape)
+            continue
+        answer = next(answers)
+        if "reason" in answer:
+            yield _Decoded(one.file, reason=answer["reason"])
+        else:
+            pixels = answer["pixels"]
+            yield _Decoded(one.file, as_seen(pixels, shape), is_foreign=has_foreign_colour(pixels, shape))
+
+
+def _of_array(file: str, pixels: UInt[np.ndarray, "..."], preparation: Preparation, shape: tuple[int, ...]) -> _Decoded:
+    try:
+        prepared = prepare(Image(pixels), preparation)
+    except ImageError as error:
+        return _Decoded(file, reason=error.reason)
+    return _Decoded(file, as_seen(prepared, shape), is_foreign=has_foreign_colour(pixels, shape))
 
 
 def read_prepared(path: Path, preparation: Preparation, shape: tuple[int, ...]) -> tuple[UInt[np.ndarray, "..."], bool]:
@@ -188,7 +217,7 @@ def read_prepared(path: Path, preparation: Preparation, shape: tuple[int, ...]) 
     InputError
         There is no such file, or it is no image, or of another kind.
     """
-    decoded = _decode(_one(path), preparation, shape)
+    decoded = next(_decoded([_one(path)], preparation, shape))
     if decoded.pixels is None:
         raise InputError(
             found=f"{path}: {decoded.reason}.",
@@ -201,7 +230,7 @@ def read_prepared(path: Path, preparation: Preparation, shape: tuple[int, ...]) 
 def _one(path: Path) -> _Wanted:
     inside = re.fullmatch(r"(.+\.npz):(\w+)\[(\d+)\]", str(path), re.IGNORECASE)
     if path.is_file() and path.suffix.lower() != ".npz":
-        return _Wanted(str(path), path)
+        return _Wanted(str(path), (path,))
     if inside is None or not Path(inside[1]).is_file():
         is_archive = path.is_file()
         what = "an npz of several images" if is_archive else "a folder" if path.is_dir() else "not there"
@@ -217,27 +246,6 @@ def _one(path: Path) -> _Wanted:
             do="Name one of these.",
         )
     return _Wanted(str(path), pixels=arrays[inside[2]][int(inside[3])])
-
-
-def _decode(one: _Wanted, preparation: Preparation, shape: tuple[int, ...]) -> _Decoded:
-    try:
-        pixels = read_image(one.path).pixels if one.path is not None else one.pixels
-        assert pixels is not None
-        if pixels.ndim != len(preparation.size) + 1:
-            kinds = {3: "picture", 4: "volume"}
-            reason = f"it is a {kinds[pixels.ndim]}, and the model is for {kinds[len(preparation.size) + 1]}s"
-            raise ImageError(one.file, reason)
-    except ImageError as error:
-        return _Decoded(one.file, reason=error.reason)
-    bring = _picture if pixels.ndim == 3 else prepare_volume
-    prepared = bring(pixels, preparation)
-    return _Decoded(one.file, as_seen(prepared, shape), is_foreign=has_foreign_colour(pixels, shape))
-
-
-def _picture(
-    pixels: UInt[np.ndarray, "row column channel"], preparation: Preparation
-) -> UInt[np.ndarray, "r c channel"]:
-    return prepare(Image(pixels), preparation)
 
 
 def _answers(model: Model, known: Sequence[_Decoded]) -> Iterator[Prediction]:

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 
 from medladder import rungs
 from medladder.audit import Finding, audit, conflicting_rows, refuse_unmendable
-from medladder.cohort import Cohort, join_test, read_cohort
+from medladder.cohort import Cohort, Origin, join_test, read_origin
 from medladder.cost import seconds_a_fit
 from medladder.decision import Decision, apparent_shares, choose_decision
 from medladder.engine import LocalEngine, WorkerDied
@@ -25,6 +25,8 @@ from medladder.errors import CohortError, FitError, MedladderError, OptionError,
 from medladder.evidence.fixed import weigh_model
 from medladder.evidence.subgroups import subgroup_scores
 from medladder.evidence.weighing import Evidence, weigh
+from medladder.images.prepare import Preparation
+from medladder.images.reading import Reading
 from medladder.inspection import NETWORKS
 from medladder.planning import planned_rung, versions_of
 from medladder.progress import QUIET, Progress
@@ -195,8 +197,8 @@ def _rung_of_study(plan: Plan, evidence: Evidence, given: str | None) -> rungs.R
 
 def images_of(folder: StudyFolder, plan: Plan, given: Cohort | None, cache: Path | None, progress: Progress) -> Cohort:
     """The study's own images, at its working size; raises StudyError where they are not found or have changed."""
-    sources = recall(plan.cohort["fingerprint"])
-    if given is None and not sources:
+    origins = recall(plan.cohort["fingerprint"])
+    if given is None and not origins:
         raise StudyError(
             found=f"Where the images of {folder.path} lie is not known on this machine.",
             needed="The cohort of the study; its folder holds no path.",
@@ -204,8 +206,8 @@ def images_of(folder: StudyFolder, plan: Plan, given: Cohort | None, cache: Path
         )
     cohort = given
     if cohort is None:
-        size = tuple(plan.image["preparation"]["size"])
-        read = [read_cohort(source, image_size=size, cache=cache, progress=progress) for source in sources]
+        reading = Reading.again(Preparation.of_json(plan.image["preparation"]))
+        read = [read_origin(Origin.of_json(one), reading, cache=cache, progress=progress) for one in origins]
         cohort = read[0] if len(read) == 1 else join_test(read[0], read[1], cache=cache)
     if cohort.fingerprint != plan.cohort["fingerprint"]:
         raise StudyError(

@@ -142,14 +142,13 @@ def open_network(path: Path, rung: str | None = None) -> Opened:
             needed="The file as the study wrote it.",
             do="Restore it from a copy, or run the study again.",
         ) from error
-    prepared = plan.image["preparation"]
     return Opened(
         path,
         fitted,
         name,
         classes,
         shape,
-        Preparation(tuple(prepared["size"]), prepared["resampling"], prepared["protocol"]),
+        Preparation.of_json(plan.image["preparation"]),
         plan.seed,
         plan.margin,
         _decision(folder, plan, name),

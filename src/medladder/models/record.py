@@ -46,8 +46,7 @@ class ModelRecord:
     @property
     def preparation(self) -> Preparation:
         """How an image is brought to that shape."""
-        settings = self.image["preparation"]
-        return Preparation(tuple(settings["size"]), settings["resampling"], settings["protocol"])
+        return Preparation.of_json(self.image["preparation"])
 
     @property
     def positive(self) -> str | None:
@@ -117,7 +116,8 @@ def _is_our_way(preparation: Preparation, shape: tuple[int, ...]) -> bool:
     """Whether images are prepared here as they were for the model, and become what its rung sees."""
     size = preparation.size
     is_seen = len(size) in (2, 3) and shape[: len(size)] == size and shape[len(size) :] in ((), (1,), (3,))
-    return is_seen and preparation == Preparation(size)
+    own = Preparation(size)
+    return is_seen and (preparation.resampling, preparation.protocol) == (own.resampling, own.protocol)
 
 
 def _is_name(value: object) -> bool:
