@@ -69,6 +69,8 @@ def usual_range(values: Num[np.ndarray, "..."]) -> tuple[float, float]:
     seen = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if not seen.size:
         return 0.0, 0.0
+    if seen.dtype.kind in "iu" and seen.dtype.itemsize < 4:
+        seen = seen.astype(np.int32)  # between two of its values numpy takes their difference, which may not fit
     low, high = np.quantile(seen, USUAL_SHARES)
     return float(low), float(high)
 
