@@ -371,7 +371,7 @@ def _with_one_label_each(prepared: PreparedImages, labels: Sequence[str]) -> Pre
     if not mixed:
         return prepared
     kept = [row for row in range(len(members)) if row not in set(mixed)]
-    refused = {place: "the slices of its series have several labels" for row in mixed for place in members[row]}
+    refused = {members[row][0]: "the slices of its series have several labels" for row in mixed}
     return replace(
         prepared,
         pixels=prepared.pixels[kept],

@@ -20,7 +20,7 @@ from .image import FACTS, Header, Image
 from .names import READABLE
 from .pool import decoding_pool
 from .prepare import PREPARATION_PROTOCOL, Preparation, prepare
-from .reading import LARGEST_DEFAULT, Reading, Source, find_sources
+from .reading import LARGEST_DEFAULT, Reading, Source, find_sources, refusal_of
 
 
 def look_at_files(
@@ -138,12 +138,9 @@ def _decode(
     for source, answer in zip(sources, answers, strict=True):
         if "reason" not in answer and any(_stamp(paths[i]) != before[i] for i in source.members):
             answer["reason"] = "it changed while it was read"
-    unreadable |= {
-        place: answer["reason"]
-        for source, answer in zip(sources, answers, strict=True)
-        if "reason" in answer
-        for place in source.members
-    }
+    for source, answer in zip(sources, answers, strict=True):
+        if "reason" in answer:
+            unreadable |= refusal_of(source, answer["reason"])
     rows = np.array([at for at, answer in enumerate(answers) if "reason" not in answer], dtype=np.int64)
     facts = _facts(sources, known, answers).of(rows.tolist())
     pixels = np.memmap(scratch, dtype=dtype, mode="r", shape=shape)

@@ -183,9 +183,16 @@ def find_sources(
     usual = axes or (kinds.most_common(1)[0][0] if kinds else 0)
     if set(kinds) - {usual}:
         odd = "a volume among pictures" if usual == 2 else "a picture among volumes"
-        unreadable |= {place: f"it is {odd}" for one in found if len(one.shape) != usual for place in one.members}
+        for one in found:
+            unreadable |= refusal_of(one, f"it is {odd}") if len(one.shape) != usual else {}
         found = [one for one in found if len(one.shape) == usual]
     return sorted(found, key=lambda one: (one.members, one.frame or 0)), unreadable
+
+
+def refusal_of(source: Source, reason: str) -> dict[int, str]:
+    """An image that cannot be read, by the position of its first file: a series counts once."""
+    n_files = len(source.members)
+    return {source.members[0]: reason if n_files == 1 else f"{reason} (a series of {n_files} files)"}
 
 
 def _sources_of_frames(place: int, header: Header, stacks: str | None) -> list[Source]:
