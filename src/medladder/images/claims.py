@@ -124,10 +124,10 @@ def _by(numbers: Sequence[float]) -> str:
     return "×".join(f"{number:g}" if isinstance(number, float) else str(number) for number in numbers)
 
 
-def affine_of(directions: Sequence[Sequence[float]], signs: Sequence[float]) -> Float[np.ndarray, "4 4"]:
+def affine_of(directions: Float[np.ndarray, "axis 3"], signs: tuple[float, ...]) -> Float[np.ndarray, "4 4"]:
     """From the step in mm along each of three axes, in a space that `signs` take to RAS; it begins at 0."""
     affine = np.eye(4)
-    affine[:3, :3] = np.transpose(np.asarray(directions, np.float64) * signs)
+    affine[:3, :3] = (directions * np.array(signs)).T
     return affine
 
 

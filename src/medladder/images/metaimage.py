@@ -103,6 +103,8 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     for line in re.finditer(rb"([^\n]*)(\n|$)", block):
         text = line[1].decode("utf-8", "surrogateescape")
         field = re.fullmatch(r"\s*(\w+)\s*[=:]\s*(.*?)\s*", text)
+        if field is None and "NDims" in told and not line[2]:
+            break
         if field is None and text.strip():
             raise ImageError(path.name, "its header is damaged" if "NDims" in told else "it is not a MetaImage file")
         if field is None:

@@ -46,6 +46,7 @@ _TYPES = {
     "double": "f8",
 }
 _PACKINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
+_NO_END = "it is cut off within its header"
 _TEXTS = ("ascii", "text", "txt", "hex")
 _SPELLINGS = {"lineskip": "line skip", "byteskip": "byte skip", "datafile": "data file"}
 
@@ -107,7 +108,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
             return told, block.index(b"\n") + 1 + line.end()
         field = re.fullmatch(r"([^:=]+?)\s*:(?!=)\s*(.*?)\s*", text)
         if field is None and not text.startswith("#") and ":=" not in text:
-            raise ImageError(path.name, "its header is damaged")
+            raise ImageError(path.name, "its header is damaged" if line[2] else _NO_END)
         if field is None or text.startswith("#"):
             continue
         key = _SPELLINGS.get(field[1].lower(), field[1].lower())
@@ -116,7 +117,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         told[key] = field[2]
         if key == "data file" and field[2].upper().startswith("LIST"):
             beside(path, field[2])  # refuses: the lines below are names of files
-    raise ImageError(path.name, "it is cut off within its header")
+    raise ImageError(path.name, _NO_END)
 
 
 def _dtype(told: Mapping[str, str], name: str) -> np.dtype[Any]:
@@ -189,7 +190,7 @@ def _of_directions(
         return spacing, None
     if len(steps) == 2:  # one slice: its thickness is never used
         steps.append(np.cross(np.array(steps[0]), np.array(steps[1])).tolist())
-    return spacing, affine_of(steps, signs)
+    return spacing, affine_of(np.array(steps), signs)
 
 
 def _unit(name: str) -> float | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,6 +20,14 @@ PACKINGS = ("raw", "gzip", "zlib", "bzip2")
 
 _PIECE = 1 << 20
 """Bytes unpacked at a time, and how far past the voxels the checksum that ends a gzip is looked for."""
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """What bytes can be read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, none at the end."""
 
 
 @contextmanager
@@ -40,35 +47,31 @@ def plain_reasons(name: str) -> Iterator[None]:
         raise ImageError(name, error.strerror or "its compressed data are damaged") from error
 
 
-def unpacked(file: IO[bytes], packing: str) -> IO[bytes]:
+def unpacked(file: IO[bytes], packing: str) -> Readable:
     """A stream of the bytes that were packed, from where `file` stands; `packing` is one of `PACKINGS`."""
     if packing == "gzip":
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]  # read() is all that is used
+        return gzip.GzipFile(fileobj=file)
     if packing == "bzip2":
         return bz2.BZ2File(file)
-    return _Inflated(file) if packing == "zlib" else file  # type: ignore[return-value]
+    return _Inflated(file) if packing == "zlib" else file
 
 
-class _Inflated(io.RawIOBase):
+class _Inflated:
     """A zlib stream, inflated no further than it is read."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Readable) -> None:
         self._file = file
         self._inflater = zlib.decompressobj(47)  # 47: with the header of zlib or of gzip, as MetaIO reads it
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def read(self, size: int, /) -> bytes:
         while not self._inflater.eof:
             packed = self._inflater.unconsumed_tail or self._file.read(_PIECE)
-            piece = self._inflater.decompress(packed, len(buffer))
+            piece = self._inflater.decompress(packed, size)
             if piece:
-                buffer[: len(piece)] = piece
-                return len(piece)
+                return piece
             if not packed:
                 raise EOFError
-        return 0
+        return b""
 
 
 def read_start(path: Path, size: int, packing: str) -> bytes:
@@ -121,7 +124,7 @@ def read_claimed(
         return content, _pass_over(stream, _PIECE) > 0
 
 
-def _pass_over(stream: IO[bytes], size: int) -> int:
+def _pass_over(stream: Readable, size: int) -> int:
     passed = 0
     while passed < size and (piece := stream.read(min(_PIECE, size - passed))):
         passed += len(piece)

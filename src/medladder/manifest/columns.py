@@ -63,7 +63,7 @@ def find_columns(table: Table, columns: Columns, meanings: Sequence[str]) -> dic
         if meaning not in given:
             hits = [i for i, name in enumerate(table.header) if name.lower() in USUAL[meaning] and i not in taken]
             if len(hits) > 1:
-                raise named_twice(table.name, " and ".join(table.header[i] for i in hits))
+                raise named_twice(table.name, " and ".join(sorted(table.header[i] for i in hits)))
             if hits:
                 places[meaning] = hits[0]
     return places

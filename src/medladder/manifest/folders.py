@@ -111,8 +111,9 @@ def _refuse_closed(error: OSError) -> None:
 def _check_text(file: Path) -> None:
     # Python keeps bytes that are no UTF-8 as halves of characters, which no record and no page can hold.
     if re.search("[\ud800-\udfff]", str(file)):
+        odd = next(part for part in reversed(file.parts) if re.search("[\ud800-\udfff]", part))
         raise CohortError(
-            found=f"The name of {shown(str(file))} is not UTF-8.",
+            found=f"The name of {shown(odd)} is not UTF-8.",
             needed="Names in Unicode, as other programs write them.",
             do="Rename the file or the folder it lies in.",
         )

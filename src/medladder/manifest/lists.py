@@ -14,6 +14,10 @@ from .cells import MAX_CELLS, Table, build_table, read_bytes, refuse_cells, show
 from .columns import Columns
 from .rows import PARTS
 
+_FORMS = (
+    'As {"images": …, "annotations": …, "categories": …}, or as {"training": [{"image": "a.nii.gz", "label": 1}, …]}.'
+)
+
 
 def read_list(path: Path, columns: Columns) -> tuple[Table, Columns]:
     """Read a JSON list as a table, and say what its columns are called.
@@ -44,7 +48,7 @@ def read_list(path: Path, columns: Columns) -> tuple[Table, Columns]:
     return build_table(path.name, _lines(path, entries)), own
 
 
-def _refuse(path: Path, found: str, do: str = "See docs/data.md for the two forms.") -> CohortError:
+def _refuse(path: Path, found: str, do: str = _FORMS) -> CohortError:
     return CohortError(
         found=f"{path.name}: {found}.", needed="A list of images as COCO or MONAI write it, in JSON.", do=do
     )
@@ -141,6 +145,9 @@ def _monai_entries(path: Path, told: object, columns: Columns) -> list[dict[str,
                 entries.append({**entry, "split": part})
     else:
         entries = list(_objects(path, told, "the whole"))
+    for meaning, key in {"path": "image", "label": "label"}.items():
+        if getattr(columns, meaning) == key and entries and not any(key in entry for entry in entries):
+            raise _refuse(path, f"no entry has '{key}'", f"Say --{meaning}-column and the key that stands for it.")
     for entry in entries:
         _check_label(path, entry.get(columns.label or "label"))
     return entries
