@@ -279,3 +279,15 @@ def test_a_full_cache_is_an_error_and_leaves_nothing_half_made(tmp_path: Path, m
     with pytest.raises(StudyError, match=r"is full\..*--cache"):
         prepare_files(tmp_path, ["0.png"], reading=Reading((6, 8)), root=tmp_path / "cache")
     assert not list((tmp_path / "cache" / "images").iterdir())
+
+
+def test_grey_and_colour_jpegs_by_turns_are_what_pillow_sees(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for place in range(12):
+        grey = rng.integers(0, 256, (16, 24), dtype=np.uint8)
+        pixels = np.stack([grey] * 3, axis=2) if place % 3 else rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)
+        path = saved(tmp_path / f"{place}.jpg", Pillow.fromarray(pixels), quality=95)
+        seen = read_image(path).pixels
+        with Pillow.open(path) as picture:
+            np.testing.assert_array_equal(np.broadcast_to(seen, (16, 24, 3)), np.asarray(picture.convert("RGB")))
+        assert seen.shape[2] == (1 if place % 3 else 3)

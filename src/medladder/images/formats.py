@@ -8,8 +8,10 @@ from pathlib import Path
 from ..errors import ImageError
 from . import dicom, raster, series, volumes
 from .image import Header, Image
-from .names import is_volume_name
+from .names import RASTER, ending_of, is_volume_name
 from .values import Window
+
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"GIF8", b"RIFF")
 
 
 def read_header(path: Path) -> Header:
@@ -26,7 +28,7 @@ def read_header(path: Path) -> Header:
     _check_file(path)
     if is_volume_name(path.name):
         return volumes.read_header(path)
-    return dicom.read_header(path) if dicom.is_dicom(path) else raster.read_header(path)
+    return dicom.read_header(path) if _is_dicom(path) else raster.read_header(path)
 
 
 def read_image(
@@ -49,11 +51,20 @@ def read_image(
         return series.read_series(paths, window=window)
     if is_volume_name(first.name):
         return volumes.read_volume(first, window=window)
-    if dicom.is_dicom(first):
+    if _is_dicom(first):
         if is_stack:
             return series.read_frames(first, window=window)
         return dicom.read_file(first, window=window, frame=frame)
     return raster.read_image(first)
+
+
+def _is_dicom(path: Path) -> bool:
+    """By its content; that of a file with the ending of a picture is only asked where it does not begin as one."""
+    if ending_of(path.name) in RASTER:
+        with path.open("rb") as file:
+            if file.read(4).startswith(_MAGIC):
+                return False
+    return dicom.is_dicom(path)
 
 
 def _check_file(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class Header:
 
     def to_json(self) -> dict[str, Any]:
         """As the cache keeps it."""
-        return asdict(self)
+        return {**self.__dict__, "facts": dict(self.facts)}
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Header:

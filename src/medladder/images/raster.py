@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt
-from PIL import ExifTags, ImageOps, PngImagePlugin, TiffImagePlugin
+from PIL import ExifTags, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL import Image as Pillow
 
 from ..errors import ImageError
 from .image import MAX_PIXELS, Header, Image
+
+_was_grey = True
 
 _DEEP_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
@@ -51,15 +53,48 @@ def read_image(path: Path) -> Image:
         The file is missing, truncated, not an image, too large, has 16 bits a colour channel, or holds values that have
         no stated range.
     """
+    image = _read(path, tries_grey=_was_grey)
+    if image is None:
+        image = _read(path, tries_grey=False)
+        assert image is not None
+    return image
+
+
+def _read(path: Path, *, tries_grey: bool) -> Image | None:
+    """Decode one file; None where it was tried as grey and is not."""
+    global _was_grey
     with _opened(path) as picture:
         try:
-            picture.load()
             is_upright = _orientation(picture, path) == 1
+            is_colour_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.mode == "RGB"
+            if tries_grey and is_colour_jpeg and is_upright:
+                return _brightness(picture)
+            picture.load()
             pages = getattr(picture, "n_frames", 1)
             notes = (f"the first of {pages} pages",) if pages > 1 else ()
-            return Image(_pixels(picture if is_upright else ImageOps.exif_transpose(picture), path), notes=notes)
+            pixels = _pixels(picture if is_upright else ImageOps.exif_transpose(picture), path)
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
             raise ImageError(path.name, _reason(error)) from error
+    if is_colour_jpeg:
+        _was_grey = pixels.shape[2] == 1
+    return Image(pixels, notes=notes)
+
+
+def _brightness(picture: Pillow.Image) -> Image | None:
+    """A colour JPEG whose colours are all grey, as many radiographs are stored; None where it is anything else.
+
+    Where both colour differences are 128 everywhere, red, green and blue are the brightness itself, so that none of
+    them has to be worked out. It is tried while the last one was grey, for images of a cohort are mostly alike.
+    """
+    global _was_grey
+    picture.draft("YCbCr", picture.size)
+    picture.load()
+    if picture.mode != "YCbCr":
+        _was_grey = False
+        return None
+    brightness, blue, red = picture.split()
+    _was_grey = blue.getextrema() == (128, 128) == red.getextrema()
+    return Image(np.asarray(brightness)[:, :, None]) if _was_grey else None
 
 
 def _opened(path: Path) -> Pillow.Image:
