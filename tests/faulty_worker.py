@@ -8,16 +8,23 @@ import sys
 import time
 from pathlib import Path
 
-for line in sys.stdin:
-    answers = []
-    for job in json.loads(line):
-        name = Path(job["look"]).name
-        if name.startswith("hang"):
-            time.sleep(60)
-        if name.startswith("end"):
-            os._exit(3)
-        if name.startswith("part"):
-            print('[{"header"', end="", flush=True)
-            os._exit(0)
-        answers.append({"header": name})
-    print(json.dumps(answers), flush=True)
+
+def main() -> None:
+    """Answer until the input ends."""
+    for line in sys.stdin:
+        answers = []
+        for job in json.loads(line):
+            name = Path(job["look"]).name
+            if name.startswith("hang"):
+                time.sleep(60)
+            if name.startswith("end"):
+                os._exit(3)
+            if name.startswith("part"):
+                print('[{"header"', end="", flush=True)
+                os._exit(0)
+            answers.append({"header": name})
+        print(json.dumps(answers), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shutil
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 import medladder as ml
 from medladder import inspecting
 from medladder.cli import app
+from medladder.cohort import Origin
 from medladder.errors import OptionError
 from medladder.models.extractor import extractor, layer_names
 from medladder.models.looking import open_network
@@ -288,7 +290,8 @@ def test_a_study_whose_images_have_moved_explains_all_the_same(
         assert json.loads(result.stdout)["nearest"] is None
         assert "Give --on COHORT" in result.stderr
         assert told("inspect", study, "--rung", DNN, "--image", picture, "--on", manifest)["nearest"]
-        elsewhere.setattr("medladder.models.fitting.recall", lambda _fingerprint: (str(place / "moved"),))
+        moved = asdict(Origin.of(place / "moved"))
+        elsewhere.setattr("medladder.models.fitting.recall", lambda _fingerprint: (moved,))
         result = run("inspect", study, "--rung", DNN, "--image", picture, "--json")
         assert json.loads(result.stdout)["nearest"] is None
         assert "Give --on COHORT" in result.stderr

@@ -735,16 +735,15 @@ def test_its_own_cohort_gives_a_model_the_same_numbers(model: Path, cohort: Coho
 
 
 @pytest.mark.parametrize("of", ["a model", "a study"])
-def test_known_images_are_left_out_of_another_cohort(
-    of: str, model: Path, whole: StudyFolder, place: Path, tmp_path: Path
-) -> None:
+def test_known_images_are_left_out_of_another_cohort(of: str, model: Path, whole: StudyFolder, place: Path) -> None:
     """All were trained on but those of the test part, which bear other patients' names here: the probes meet these."""
     with (place / "Klinik" / "Liste.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for patient in range(36):  # and some that no one knows
         pixels = np.random.default_rng([9, patient]).integers(0, 256, (12, 12), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{patient}.png")
-        rows.append({"path": str(tmp_path / f"{patient}.png"), "label": ("gesund", "krank")[patient % 2]} | NEW)
+        (place / "Klinik" / "neu").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(place / "Klinik" / "neu" / f"{patient}.png")
+        rows.append({"path": f"neu/{patient}.png", "label": ("gesund", "krank")[patient % 2]} | NEW)
     new, known = [row for row in rows if row["split"] == "test"], [row for row in rows if row["split"] == "train"]
 
     def manifest(name: str, rows: list[dict[str, str]]) -> Cohort:

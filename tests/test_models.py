@@ -169,10 +169,13 @@ def test_the_road_on_real_radiographs(shared_data: Callable[[str], Path], tmp_pa
     radiographs = shared_data("kermany_cxr")
     with (radiographs / "labels.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "train"][::26]
+    for row in rows:
+        (tmp_path / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(radiographs / row["path"], tmp_path / row["path"])
     with (tmp_path / "kermany.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(("path", "label", "patient"))
-        table.writerows((radiographs / row["path"], row["label"], row["patient_id"]) for row in rows)
+        table.writerows((row["path"], row["label"], row["patient_id"]) for row in rows)
     study, folder = tmp_path / "run", tmp_path / "model"
     run(
         "study",
@@ -351,7 +354,7 @@ def test_predict_says_what_it_cannot_read(make: Callable[[str], Path], tmp_path:
     assert "None of the 1 images can be read" in refused("predict", folder, tmp_path / "bad.png")
     assert "holds no model.json" in refused("predict", tmp_path, tmp_path / "bad.png")
     np.savez(tmp_path / "volumes.npz", images=np.zeros((2, 8, 8, 8), np.uint8))
-    assert "it is a volume, and the model is for pictures" in refused("predict", folder, tmp_path / "volumes.npz")
+    assert "it is a volume where a picture is meant" in refused("predict", folder, tmp_path / "volumes.npz")
 
 
 def test_arrays_of_another_kind_are_refused(make: Callable[[str], Path]) -> None:

@@ -89,11 +89,9 @@ def _header(block: bytes, name: str) -> Any:
 
 def _type(header: Any, sizes: tuple[int, ...], name: str) -> tuple[np.dtype[Any], int | None]:
     """Of what type the voxels are, and along which axis they are colours."""
-    from nibabel.spatialimages import HeaderDataError
-
     try:
         dtype = header.get_data_dtype()
-    except HeaderDataError as error:
+    except KeyError as error:
         raise ImageError(
             name, f"its header claims type {int(header['datatype'])}, which NIfTI does not have"
         ) from error
