@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 LEAST_PROBABILITY = 1e-6
 """Smaller probabilities count as this one where a logarithm is taken: one of 0 would rule a whole mean."""
@@ -66,6 +65,8 @@ def auroc(
     ------
     DeLong et al. 1988, doi:10.2307/2531595; by ranks after Sun & Xu 2014, doi:10.1109/LSP.2014.2337313.
     """
+    from scipy.stats import rankdata  # half a second to import, which a forecast can do without
+
     n_positive = int(is_positive.sum())
     n_negative = len(is_positive) - n_positive
     ranks = rankdata(scores, axis=1)
