@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from .cohort import Cohort
-from .errors import CohortError, unknown_name
-from .splits import FEW_PATIENTS
+from ..cohort import Cohort
+from ..errors import CohortError, unknown_name
+from ..splits import FEW_PATIENTS
 
 Severity = Literal["stop", "warning", "note"]
 
