@@ -12,7 +12,10 @@ from jaxtyping import Float
 LARGEST_CROP = 0.16
 """Of a side, that one picture may lack of the other; beyond it a fit counts as none."""
 
-_STEPS = 8
+_STEPS = 7
+_LAST_STEPS = 3
+_WORTH_REFINING = 0.6
+_LARGE = 64
 _FINE, _COARSE = 0.7, 2.5
 """Standard deviations in pixels of the two blurs between which detail lies."""
 
@@ -28,43 +31,54 @@ def agreement(ones: Planes, others: Planes) -> Float[np.ndarray, " pair"]:
     ------
     Baker & Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd, for the fit (Gauss–Newton, with gain and offset).
     """
-    frames = _laid_over(ones, others)
+    frames = np.tile(np.array([0.0, 1.0], np.float32), (len(ones), 2, 1))
+    frames = _laid_over(_halved(ones), _halved(others), frames, _STEPS)
+    scores = _scored(ones, others, frames)
+    if len(near := np.flatnonzero(scores >= _WORTH_REFINING)):
+        frames[near] = _laid_over(ones[near], others[near], frames[near], _LAST_STEPS)
+        scores[near] = np.maximum(scores[near], _scored(ones[near], others[near], frames[near]))
+    return scores
+
+
+def _scored(ones: Planes, others: Planes, frames: Frames) -> Float[np.ndarray, " pair"]:
+    """Correlation of the detail of pictures that lie so; 0 where they share too little."""
     warped, seen = _warped(_detail(others), frames)
-    weights = seen * _inside(ones.shape[1])
-    scores = _correlation(_detail(ones), warped, weights)
-    is_near = np.abs(frames - np.array([0.0, 1.0])).max(axis=(1, 2)) <= LARGEST_CROP
-    return np.where(is_near, scores, 0.0)
+    scores = _correlation(_detail(ones), warped, seen * _inside(ones.shape[1]))
+    is_near = np.abs(frames - np.float32([0.0, 1.0])).max(axis=(1, 2)) <= LARGEST_CROP
+    return np.where(is_near, scores, np.float32(0.0))
 
 
-def _laid_over(ones: Planes, others: Planes) -> Frames:
-    """Shifts and stretches of the second picture that fit the first best, from none on."""
+def _laid_over(ones: Planes, others: Planes, frames: Frames, n_steps: int) -> Frames:
+    """Shifts and stretches of the second picture that fit the first best, from those given on."""
     n, side, _ = ones.shape
-    blur = _blur(side, 1.2)
+    blur = _blur(side, 1.0)
     ones, others = blur @ ones @ blur.T, blur @ others @ blur.T
     places = _places(side)
-    frames = np.tile(np.array([0.0, 1.0]), (n, 2, 1))
-    for _ in range(_STEPS):
+    right = ones.reshape(n, -1, 1)
+    for _ in range(n_steps):
         warped, seen = _warped(others, frames)
-        down, across = np.gradient(warped, axis=(1, 2))
-        down, across = down * side / 2, across * side / 2
-        columns = [
-            *(down, down * places[:, None], across, across * places),
-            *(warped, np.ones_like(warped)),
-        ]
-        design = np.stack([column.reshape(n, -1) for column in columns], axis=2)
-        weighed = design * seen.reshape(n, -1, 1)
-        normal = weighed.transpose(0, 2, 1) @ design + 1e-6 * np.eye(6)
-        right = weighed.transpose(0, 2, 1) @ ones.reshape(n, -1, 1)
-        answer = np.linalg.solve(normal, right)[..., 0]
-        gain = np.where(np.abs(answer[:, 4]) < 0.1, np.inf, answer[:, 4])[:, None]
+        down, across = (slope * np.float32(side / 2) for slope in np.gradient(warped, axis=(1, 2)))
+        moved = (down, down * places[:, None], across, across * places, warped, np.ones_like(warped))
+        design = np.stack(moved, axis=1).reshape(n, 6, -1)
+        weighed = design * seen.reshape(n, 1, -1)
+        normal = weighed @ design.transpose(0, 2, 1) + np.float32(1e-5) * np.eye(6, dtype=np.float32)
+        answer = np.linalg.solve(normal, weighed @ right)[..., 0]
+        gain = np.where(np.abs(answer[:, 4]) < 0.1, np.float32(np.inf), answer[:, 4])[:, None]
         step = np.clip(answer[:, :4] / gain, -0.08, 0.08).reshape(n, 2, 2)
-        frames = np.clip(frames + step, [-0.4, 0.6], [0.4, 1.4])
+        frames = np.clip(frames + step, np.float32([-0.4, 0.6]), np.float32([0.4, 1.4]))
     return frames
+
+
+def _halved(planes: Planes) -> Planes:
+    """Means of two by two where pictures are large: what lays them over each other needs no more."""
+    if planes.shape[1] < _LARGE:
+        return planes
+    return 0.25 * (planes[:, ::2, ::2] + planes[:, 1::2, ::2] + planes[:, ::2, 1::2] + planes[:, 1::2, 1::2])
 
 
 def _places(side: int) -> Float[np.ndarray, " side"]:
     """Middles of pixels from -1 to 1."""
-    return (np.arange(side) + 0.5) / side * 2 - 1
+    return ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
 
 
 def _warped(planes: Planes, frames: Frames) -> tuple[Planes, Planes]:
@@ -72,7 +86,7 @@ def _warped(planes: Planes, frames: Frames) -> tuple[Planes, Planes]:
     side = planes.shape[1]
     at = frames[:, :, :1] + frames[:, :, 1:] * _places(side)
     pixels = (at + 1) / 2 * side - 0.5
-    hats = np.maximum(0.0, 1.0 - np.abs(pixels[..., None] - np.arange(side))).astype(np.float32)
+    hats = np.maximum(0.0, 1.0 - np.abs(pixels[..., None] - np.arange(side, dtype=np.float32)))
     within = ((pixels >= 0) & (pixels <= side - 1)).astype(np.float32)
     return hats[:, 0] @ planes @ hats[:, 1].transpose(0, 2, 1), within[:, 0, :, None] * within[:, 1, None, :]
 
