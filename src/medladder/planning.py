@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from . import __version__, rungs
-from .audit import Finding, audit, conflicting_rows, refuse_unmendable
+from .audit import Finding, audit, conflicting_rows, find_near_copies, merged_contents, refuse_unmendable
 from .cohort import Cohort
 from .errors import CohortError, OptionError, unknown_name
 from .record.cohort import CohortRecord
@@ -61,6 +61,7 @@ class Wishes:
     prevalence: float | None = None
     accept: Sequence[str] = ()
     strict: bool = False
+    group_near: bool = False
     covariates: Sequence[str] | None = None
     covariate_use: str | None = None
     normal: str | None = None
@@ -146,7 +147,8 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
     OptionError
         A wish that is unknown, out of range or without effect here.
     """
-    findings = tuple(audit(cohort))
+    near = find_near_copies(cohort.images, cohort.contents)
+    findings = tuple(audit(cohort, near, is_grouped=wishes.group_near))
     refuse_unmendable(list(findings), tuple(wishes.accept))
     if wishes.strict and (bad := [f for f in findings if f.kind == "unreadable"]):
         raise CohortError(
@@ -156,7 +158,8 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
     specs = _parse_rungs(wishes.rungs)
     for spec in specs:
         rungs.check_images(spec, cohort.images.shape[1:])
-    groups = groups_of(cohort.patients, cohort.contents)
+    contents = merged_contents(cohort.contents, near) if wishes.group_near else cohort.contents
+    groups = groups_of(cohort.patients, contents)
     folds = _test_folds(cohort, groups, wishes)
     _check_parts(cohort, folds)
     record = _record(cohort, groups, folds, findings)
@@ -197,6 +200,7 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
         versions=versions_of(has_backbone=any(spec.family == "transfer" for spec in specs)),
         covariates=noted,
         operating=wishes.operating,
+        group_near=wishes.group_near,
     )
     return PlannedStudy(cohort, plan, record, findings, pools, tuple(specs), covariates)
 

@@ -16,10 +16,12 @@ _ROUNDS = 6
 _QUERIES_AT_ONCE = 4096
 
 Vectors = Float[np.ndarray, "vector axis"]
+Queries = Float[np.ndarray, "query axis"]
+Centres = Float[np.ndarray, "centre axis"]
 
 
 def nearest(
-    vectors: Vectors, queries: Vectors, k: int, *, progress: Progress = QUIET
+    vectors: Vectors, queries: Queries, k: int, *, progress: Progress = QUIET
 ) -> tuple[Int[np.ndarray, "query k"], Float[np.ndarray, "query k"]]:
     """The `k` vectors nearest to each query, in no order, and their squared distances; -1 and infinity where fewer.
 
@@ -46,7 +48,7 @@ def nearest(
     return found, distances
 
 
-def _centres(vectors: Vectors) -> Vectors:
+def _centres(vectors: Vectors) -> Centres:
     """Means of cells, of a sample; one where there are few vectors."""
     n_cells = 1 if len(vectors) < _FEW else round(np.sqrt(len(vectors)))
     rng = np.random.default_rng(0)
@@ -60,7 +62,7 @@ def _centres(vectors: Vectors) -> Vectors:
     return centres
 
 
-def _assigned(vectors: Vectors, centres: Vectors, n: int) -> Int[np.ndarray, "vector n"]:
+def _assigned(vectors: Vectors, centres: Centres, n: int) -> Int[np.ndarray, "vector n"]:
     """The `n` nearest centres of each vector."""
     if n == len(centres):
         return np.tile(np.arange(n), (len(vectors), 1))
@@ -81,7 +83,7 @@ def _take_nearer(
     found: Int[np.ndarray, "query k"],
     distances: Float[np.ndarray, "query k"],
     some: Int[np.ndarray, " asking"],
-    queries: Vectors,
+    queries: Queries,
     vectors: Vectors,
     members: Int[np.ndarray, " member"],
 ) -> None:

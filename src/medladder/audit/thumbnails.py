@@ -27,7 +27,9 @@ Planes = Float[np.ndarray, "image row column"]
 Spectra = Float[np.ndarray, "image frequency frequency"]
 
 
-def grey_planes(images: UInt[np.ndarray, "image ..."], rows: Int[np.ndarray, " row"]) -> Planes:
+def grey_planes(
+    images: UInt[np.ndarray, "image ..."], rows: Int[np.ndarray, " some"]
+) -> Float[np.ndarray, "some row column"]:
     """Some images as grey planes of 0–1; of a volume its middle slice, or the mean of the two in the middle."""
     block = np.asarray(images[rows])
     top = np.iinfo(block.dtype).max
@@ -39,7 +41,7 @@ def grey_planes(images: UInt[np.ndarray, "image ..."], rows: Int[np.ndarray, " r
     return block.astype(np.float32) / np.float32(top)
 
 
-def resized(planes: Planes, side: int) -> Planes:
+def resized(planes: Planes, side: int) -> Float[np.ndarray, "image side side"]:
     """Planes at `side` × `side`, stretched, each value the mean of a triangle as wide as the reduction."""
     return _triangles(planes.shape[1], side) @ planes @ _triangles(planes.shape[2], side).T
 
@@ -114,7 +116,7 @@ def invariants_of(spectra: Spectra) -> Float[np.ndarray, "image value"]:
     return np.hstack([pairs.max(axis=2), pairs.min(axis=2), diagonal])
 
 
-def positioned(planes: Planes, position: int) -> Planes:
+def positioned(planes: Planes, position: int) -> Float[np.ndarray, "image row2 column2"]:
     """Planes in one of the eight positions; bit 0 flips rows, bit 1 columns, bit 2 transposes first."""
     moved = planes.transpose(0, 2, 1) if position & 4 else planes
     return moved[:, :: -1 if position & 1 else 1, :: -1 if position & 2 else 1]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import OptionError
+from ..errors import OptionError, unknown_name
 from ..terminal import (
     errors_spoken,
     print_audit,
@@ -76,6 +76,9 @@ def study(
         list[str] | None, typer.Option(metavar="KIND", help="Go on in spite of a finding of this kind; repeatable.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable files.")] = False,
+    group_near: Annotated[
+        bool, typer.Option("--group-near", help="Near copies count as one patient, so no split parts them.")
+    ] = False,
     pictures: Annotated[bool, typer.Option(help="Keep a few example images for the report.")] = True,
     inspection: Annotated[bool, typer.Option(help="Look into the layers of the networks at the end.")] = True,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
@@ -97,6 +100,7 @@ def study(
             "prevalence": prevalence,
             "accept": tuple(accept or ()),
             "strict": strict,
+            "group_near": group_near,
             "covariates": listed(covariates),
             "covariate_use": covariate_use,
             "normal": normal,
@@ -167,16 +171,37 @@ def _run(
 def check(
     source: Source,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 2 if anything but notes is found.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE", help="Write a page with copies side by side; it shows images and names."),
+    ] = None,
+    fix: Annotated[
+        str | None, typer.Option(metavar="FIX", help="drop-duplicates: a new manifest without exact copies.")
+    ] = None,
+    regroup: Annotated[
+        bool, typer.Option("--regroup", help="A new manifest in which exact and near copies are of one patient.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="MANIFEST", help="The new manifest, a CSV in the folder of the images.")
+    ] = None,
     as_json: AsJson = False,
     *,
     how: CohortOptions,
 ) -> None:
-    """Audit a cohort: counts, unreadable files, copies, label conflicts, patients on both sides."""
-    from ..audit import audit, counts
+    """Audit a cohort: unreadable files, copies exact and near, label conflicts, patients on both sides, shortcuts."""
+    from ..audit import audit, counts, find_near_copies
+    from ..audit.gallery import draw_pairs
+    from ..progress import Terminal
 
     with errors_spoken(as_json=as_json):
+        _check_mends(fix, out, regroup=regroup)
         cohort = how.read(source)
-        findings = audit(cohort)
+        near = find_near_copies(cohort.images, cohort.contents, progress=Terminal())
+        findings = audit(cohort, near)
+        if html is not None:
+            html.write_text(draw_pairs(cohort, near), "utf-8")
+        if out is not None:
+            _mend(cohort, near, fix, out, regroup=regroup)
         counted = counts(cohort)
         if as_json:
             print_json({"findings": [finding.to_json() for finding in findings], "counts": counted})
@@ -184,6 +209,31 @@ def check(
             print_audit(cohort, counted, findings)
         if strict and any(finding.severity != "note" for finding in findings):
             raise typer.Exit(2)
+
+
+def _check_mends(fix: str | None, out: Path | None, *, regroup: bool) -> None:
+    from ..audit.mending import FIXES
+
+    if fix is not None and fix not in FIXES:
+        raise unknown_name("fix", fix, FIXES)
+    if (out is not None) != (fix is not None or regroup):
+        raise OptionError(
+            found="--out without --fix or --regroup." if out is not None else "A mend without --out.",
+            needed="A mend, and where its manifest goes.",
+            do="For example --fix drop-duplicates --out FOLDER/mended.csv.",
+        )
+
+
+def _mend(cohort: Any, near: Any, fix: str | None, out: Path, *, regroup: bool) -> None:
+    from ..audit import mending
+    from ..progress import Terminal
+
+    mend = None if fix is None else mending.fix_of(cohort, fix)
+    if regroup:
+        mend = mending.regroup(cohort, near, mend)
+    if mend is not None:
+        mending.write_manifest(cohort, mend, out)
+        Terminal().say(f"{out}: {mend.sentence}")
 
 
 @app.command()

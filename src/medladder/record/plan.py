@@ -112,6 +112,7 @@ class Plan:
     versions: dict[str, str]
     covariates: dict[str, Any] | None = None
     operating: OperatingPoints = USUAL_POINTS
+    group_near: bool = False
     training: int = field(default=TRAINING)
     extensions: tuple[dict[str, Any], ...] = ()
     protocol: int = field(default=PROTOCOL)

@@ -28,6 +28,8 @@ def _write_command(plan: Plan, repeats: int) -> str:
     words += _name_covariates(plan.covariates) if plan.covariates else []
     words += ["--keep-val"] if plan.keep_val else []
     words += ["--test", "OTHER_COHORT"] if plan.tested_on else []
+    if plan.group_near:
+        words.append("--group-near")
     for kind in plan.accept:
         words += ["--accept", kind]
     return shlex.join(words)

@@ -1,0 +1,109 @@
+"""Exact copies and patients: on both sides of a split, under two labels, in two classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from ..cohort import Cohort
+from .finding import Finding, Severity, files_of, number
+
+LARGEST_COPIED_SHARE = 0.01
+"""Of the test images; published splits have a copy or two (BreastMNIST has one), more is a mistake."""
+
+
+def conflicting_rows(cohort: Cohort) -> Bool[np.ndarray, " image"]:
+    """Images whose exact copy stands under another class: no one knows which label is right."""
+    _, content = np.unique(cohort.contents, return_inverse=True)
+    pairs = np.unique(np.stack([content, cohort.labels], axis=1), axis=0)
+    n_labels = np.bincount(pairs[:, 0], minlength=content.max() + 1)
+    return n_labels[content] > 1
+
+
+def image_overlap(cohort: Cohort) -> Iterator[Finding]:
+    _, content = np.unique(cohort.contents, return_inverse=True)
+    yield from _overlap(
+        cohort, content, "image-overlap", ("set of exact copies", "sets of exact copies"), LARGEST_COPIED_SHARE
+    )
+
+
+def patient_overlap(cohort: Cohort) -> Iterator[Finding]:
+    if cohort.patients_known:
+        yield from _overlap(cohort, cohort.patients, "patient-overlap", ("patient", "patients"), 0.0)
+
+
+def _overlap(
+    cohort: Cohort, unit: Int[np.ndarray, " image"], kind: str, what: tuple[str, str], largest_share: float
+) -> Iterator[Finding]:
+    """Units with images in two parts; those shared with the test part stop a study above `largest_share` of it.
+
+    Whatever is decided, the training side of an overlap never trains: `planning` leaves it out.
+    """
+    for one, other in (("train", "test"), ("val", "test"), ("train", "val")):
+        both = np.intersect1d(unit[cohort.parts == one], unit[cohort.parts == other])
+        if not len(both):
+            continue
+        rows = np.flatnonzero(np.isin(unit, both) & np.isin(cohort.parts, (one, other)))
+        share = (cohort.parts[rows] == "test").sum() / max((cohort.parts == "test").sum(), 1)
+        severity: Severity = "note" if other == "val" else "stop" if share > largest_share else "warning"
+        yield Finding(
+            kind,
+            severity,
+            files_of(cohort, rows),
+            len(both),
+            f"{number(len(both), *what)} in both {one} and {other} ({len(rows)} images).",
+            "Kept together wherever the study splits; under --keep-val left out of train."
+            if other == "val"
+            else f"Their images in {one} are left out of the study. Mend the split if it is yours.",
+        )
+
+
+def label_conflicts(cohort: Cohort) -> Iterator[Finding]:
+    rows = np.flatnonzero(conflicting_rows(cohort))
+    if len(rows):
+        n_sets = len(np.unique(cohort.contents[rows]))
+        yield Finding(
+            "label-conflict",
+            "warning",
+            files_of(cohort, rows),
+            len(rows),
+            f"{len(rows)} images have an exact copy with another label ({number(n_sets, 'set', 'sets')} of copies).",
+            "Left out of the study: no one can say which label is right.",
+        )
+
+
+def exact_duplicates(cohort: Cohort) -> Iterator[Finding]:
+    _, content, counts = np.unique(cohort.contents, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(counts[content] > 1)
+    if len(rows):
+        rows = rows[np.argsort(content[rows], kind="stable")]
+        n_sets = int((counts > 1).sum())
+        yield Finding(
+            "exact-duplicate",
+            "note",
+            files_of(cohort, rows),
+            len(rows) - n_sets,
+            f"{number(len(rows) - n_sets, 'exact copy', 'exact copies')} of another image "
+            f"({number(n_sets, 'set', 'sets')}, {len(rows)} images in all).",
+            "Kept together as one patient wherever the study splits.",
+        )
+
+
+def patients_in_two_classes(cohort: Cohort) -> Iterator[Finding]:
+    if not cohort.patients_known:
+        return
+    pairs = np.unique(np.stack([cohort.patients, cohort.labels], axis=1), axis=0)
+    patients, n_classes = np.unique(pairs[:, 0], return_counts=True)
+    mixed = patients[n_classes > 1]
+    if len(mixed):
+        rows = np.flatnonzero(np.isin(cohort.patients, mixed))
+        yield Finding(
+            "patient-in-two-classes",
+            "warning",
+            files_of(cohort, rows),
+            len(mixed),
+            f"{number(len(mixed), 'patient', 'patients')} with images of more than one class ({len(rows)} images).",
+            "Kept on one side of every split, scored once a class. Right for two eyes, wrong for a typing error.",
+        )
