@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medladder.audit import audit, conflicting_rows, counts, refuse_unmendable
+from medladder.audit import audit, conflicting_rows, counts, find_near_copies, merged_contents, refuse_unmendable
+from medladder.audit.gallery import draw_pairs
+from medladder.audit.mending import drop_duplicates, regroup, write_manifest
+from medladder.audit.near import no_near_copies
+from medladder.audit.neighbours import nearest
+from medladder.audit.thumbnails import invariants_of, positioned, positioned_spectra, spectra_of
 from medladder.cohort import Cohort, read_cohort
 from medladder.errors import CohortError
+from medladder.phantoms import draw
 
 
 @pytest.fixture
@@ -25,8 +31,10 @@ def kinds(cohort: Cohort) -> dict[str, str]:
 
 
 def test_a_clean_cohort_with_patients_has_no_findings(cohort: Cohort) -> None:
-    assert kinds(replace(cohort, patients_known=True)) == {}
-    assert kinds(cohort) == {"no-patient-ids": "warning"}
+    dull = replace(cohort, labels=np.arange(40) % 2)  # as drawn, the classes differ in brightness, the border's too
+    assert kinds(replace(dull, patients_known=True)) == {}
+    assert kinds(dull) == {"no-patient-ids": "warning"}
+    assert kinds(replace(cohort, patients_known=True)) == {"shortcut": "warning"}
 
 
 def test_unreadable_files_warn_and_many_stop(class_folders: Path) -> None:
@@ -77,7 +85,7 @@ def test_thin_classes_and_patients_in_two_classes(cohort: Cohort) -> None:
     few = replace(cohort, patients=np.repeat(np.arange(10), 4), patients_known=True)
     assert kinds(few) == {"thin-class": "warning"}
     mixed = replace(cohort, patients=np.arange(40) % 30, patients_known=True)
-    assert kinds(mixed) == {"patient-in-two-classes": "warning"}
+    assert kinds(mixed) == {"patient-in-two-classes": "warning", "shortcut": "warning"}
 
 
 def test_counts(cohort: Cohort) -> None:
@@ -110,3 +118,101 @@ def test_files_of_other_kinds_are_counted(class_folders: Path) -> None:
     found = {finding.kind: finding for finding in audit(read_cohort(class_folders))}
     assert (found["ignored"].severity, found["ignored"].count) == ("warning", 1)
     assert "1 × .avi" in found["ignored"].message
+
+
+def test_blank_images_and_odd_sizes(cohort: Cohort) -> None:
+    images = np.array(cohort.images)
+    images[3] = 7
+    heights = cohort.heights.copy()
+    heights[5] = 200
+    found = {f.kind: f for f in audit(replace(cohort, images=images, heights=heights))}
+    assert found["blank"].files == (cohort.files[3],)
+    assert found["size-outlier"].files == (cohort.files[5],)
+
+
+def test_a_part_with_one_class_stops(cohort: Cohort) -> None:
+    parts = np.where(cohort.labels == 0, "train", np.where(np.arange(40) % 2, "test", "train"))
+    findings = audit(replace(cohort, parts=parts))
+    assert (findings[0].kind, findings[0].severity) == ("one-class-part", "stop")
+    with pytest.raises(CohortError, match="one-class-part"):
+        refuse_unmendable(findings, ())
+    refuse_unmendable(findings, ("one-class-part",))
+
+
+def test_spectra_turn_with_the_picture_and_invariants_stay() -> None:
+    planes = draw("nodule", n_patients=3, size=48).images
+    (spectra,) = spectra_of(planes)
+    for position in range(8):
+        (turned,) = spectra_of(positioned(planes, position))
+        np.testing.assert_allclose(turned, positioned_spectra(spectra, position), atol=1e-5)
+        np.testing.assert_allclose(invariants_of(turned), invariants_of(spectra), atol=1e-5)
+
+
+def test_cells_find_what_comparing_all_finds() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(5000, 6)).astype(np.float32)
+    queries = vectors[:300] + rng.normal(0, 0.01, (300, 6)).astype(np.float32)
+    found, _ = nearest(vectors, queries, 3)
+    exact = ((queries[:, None] - vectors) ** 2).sum(axis=2).argmin(axis=1)
+    assert np.mean([want in got for want, got in zip(exact, found, strict=True)]) >= 0.99
+
+
+def _drawn_with_copies() -> np.ndarray:
+    """Fifty brains; 50 is brain 0 mirrored and brighter, 51 brain 1 turned, 52 brain 2 without three border rows."""
+    images = draw("atrophy", n_patients=50, size=64, seed=4).images
+    brighter = (images[0, :, ::-1] * 0.8 + 30).astype(np.uint8)
+    rows = np.round(np.linspace(3, 63, 64)).astype(int)
+    return np.concatenate([images, np.stack([brighter, np.rot90(images[1]), images[2][rows]])])
+
+
+def test_near_copies_are_found_in_their_position_and_others_are_not() -> None:
+    images = _drawn_with_copies()
+    near = find_near_copies(images, np.arange(53).astype(str))
+    assert near.pairs.tolist() == [[0, 50], [1, 51], [2, 52]]
+    for (one, other), position in zip(near.pairs[:2], near.position, strict=False):
+        likeness = np.corrcoef(images[one].ravel(), positioned(images[other][None], position)[0].ravel())
+        assert likeness[0, 1] > 0.99
+    merged = merged_contents(np.arange(53).astype(str), near)
+    assert merged[0] == merged[50]
+    assert len(np.unique(merged)) == 50
+
+
+def test_volumes_are_searched_by_their_middle_slice() -> None:
+    images = np.repeat(_drawn_with_copies()[:, None, ..., None], 3, axis=1)
+    assert find_near_copies(images, np.arange(53).astype(str)).pairs.tolist() == [[0, 50], [1, 51], [2, 52]]
+
+
+def test_near_copies_across_the_split_and_under_two_labels(cohort: Cohort) -> None:
+    parts = np.array(["train"] * 10 + ["test"] * 10 + ["train"] * 10 + ["test"] * 10)
+    near = replace(no_near_copies(), pairs=np.array([[0, 35]]), position=np.array([0]), agreement=np.array([0.9]))
+    found = {f.kind: f for f in audit(replace(cohort, parts=parts), near)}
+    assert found["near-overlap"].severity == "warning"
+    assert "--group-near" in found["near-overlap"].action
+    assert found["label-conflict"].files == (cohort.files[0], cohort.files[35])
+    grouped = {f.kind: f for f in audit(replace(cohort, parts=parts), near, is_grouped=True)}
+    assert grouped["near-overlap"].action == "Those in train are left out of the study."
+    page = draw_pairs(cohort, near)
+    assert cohort.files[35] in page
+    assert page.count("<img") == 2
+
+
+def test_a_maker_that_gives_the_class_away_is_a_shortcut(cohort: Cohort) -> None:
+    labels = np.arange(40) % 2
+    dull = replace(cohort, labels=labels, columns={"maker": np.where(labels == 1, "A", "B"), "diagnosis": labels})
+    (finding,) = [f for f in audit(dull) if f.kind == "shortcut"]
+    assert "maker" in finding.message
+    assert "diagnosis" not in finding.message
+
+
+def test_mends_are_new_manifests(class_folders: Path) -> None:
+    shutil.copy(class_folders / "clear" / "00.png", class_folders / "clear" / "copy.png")
+    shutil.copy(class_folders / "clear" / "05.png", class_folders / "effusion" / "copy.png")
+    cohort = read_cohort(class_folders)
+    write_manifest(cohort, drop_duplicates(cohort), class_folders / "once.csv")
+    assert len(read_cohort(class_folders / "once.csv").labels) == 39, "a copy and both of a conflict are gone"
+    write_manifest(cohort, regroup(cohort, no_near_copies()), class_folders / "grouped.csv")
+    again = read_cohort(class_folders / "grouped.csv")
+    assert again.patients_known
+    assert (len(again.labels), len(np.unique(again.patients))) == (40, 39)
+    with pytest.raises(CohortError, match="there already"):
+        write_manifest(cohort, drop_duplicates(cohort), class_folders / "once.csv")

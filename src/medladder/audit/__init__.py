@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from jaxtyping import Int
 import numpy as np
 
 from ..cohort import Cohort

@@ -16,6 +16,7 @@ LARGEST_UNREADABLE_SHARE = 0.1
 
 
 def unreadable(cohort: Cohort) -> Iterator[Finding]:
+    """Files left out, with the commonest reasons; many stop a study."""
     n_bad = len(cohort.unreadable)
     if not n_bad:
         return
@@ -35,6 +36,7 @@ def unreadable(cohort: Cohort) -> Iterator[Finding]:
 
 
 def unlabelled(cohort: Cohort) -> Iterator[Finding]:
+    """Rows or files without a label."""
     if cohort.n_unlabelled:
         yield Finding(
             "unlabelled",
@@ -47,6 +49,7 @@ def unlabelled(cohort: Cohort) -> Iterator[Finding]:
 
 
 def ignored(cohort: Cohort) -> Iterator[Finding]:
+    """Files beside the images of no kind that is read."""
     n_ignored = sum(cohort.ignored.values())
     if n_ignored:
         endings = ", ".join(f"{count} × {ending}" for ending, count in cohort.ignored.items())
@@ -68,6 +71,7 @@ def passed_over(cohort: Cohort) -> Iterator[Finding]:
 
 
 def thin_classes(cohort: Cohort) -> Iterator[Finding]:
+    """Classes of few patients."""
     for class_, name in enumerate(cohort.classes):
         n_patients = len(np.unique(cohort.patients[cohort.labels == class_]))
         if n_patients < 2 * FEW_PATIENTS:
@@ -82,6 +86,7 @@ def thin_classes(cohort: Cohort) -> Iterator[Finding]:
 
 
 def unknown_patients(cohort: Cohort) -> Iterator[Finding]:
+    """That every image counts as a patient, where no one said whose they are."""
     if not cohort.patients_known:
         yield Finding(
             "no-patient-ids",

@@ -23,6 +23,7 @@ def conflicting_rows(cohort: Cohort) -> Bool[np.ndarray, " image"]:
 
 
 def image_overlap(cohort: Cohort) -> Iterator[Finding]:
+    """Exact copies with one image in each of two parts."""
     _, content = np.unique(cohort.contents, return_inverse=True)
     yield from _overlap(
         cohort, content, "image-overlap", ("set of exact copies", "sets of exact copies"), LARGEST_COPIED_SHARE
@@ -30,6 +31,7 @@ def image_overlap(cohort: Cohort) -> Iterator[Finding]:
 
 
 def patient_overlap(cohort: Cohort) -> Iterator[Finding]:
+    """Patients with images in two parts."""
     if cohort.patients_known:
         yield from _overlap(cohort, cohort.patients, "patient-overlap", ("patient", "patients"), 0.0)
 
@@ -61,6 +63,7 @@ def _overlap(
 
 
 def label_conflicts(cohort: Cohort) -> Iterator[Finding]:
+    """Exact copies under several labels."""
     rows = np.flatnonzero(conflicting_rows(cohort))
     if len(rows):
         n_sets = len(np.unique(cohort.contents[rows]))
@@ -75,6 +78,7 @@ def label_conflicts(cohort: Cohort) -> Iterator[Finding]:
 
 
 def exact_duplicates(cohort: Cohort) -> Iterator[Finding]:
+    """Exact copies, set by set."""
     _, content, counts = np.unique(cohort.contents, return_inverse=True, return_counts=True)
     rows = np.flatnonzero(counts[content] > 1)
     if len(rows):
@@ -92,6 +96,7 @@ def exact_duplicates(cohort: Cohort) -> Iterator[Finding]:
 
 
 def patients_in_two_classes(cohort: Cohort) -> Iterator[Finding]:
+    """Patients with images of several classes."""
     if not cohort.patients_known:
         return
     pairs = np.unique(np.stack([cohort.patients, cohort.labels], axis=1), axis=0)

@@ -64,8 +64,10 @@ def refuse_unmendable(findings: list[Finding], accepted: tuple[str, ...]) -> Non
 
 
 def number(n: int, one: str, many: str) -> str:
+    """A count and what it counts."""
     return f"{n} {one if n == 1 else many}"
 
 
 def files_of(cohort: Cohort, rows: Int[np.ndarray, " row"]) -> tuple[str, ...]:
+    """The names of some images' files."""
     return tuple(cohort.files[i] for i in rows)

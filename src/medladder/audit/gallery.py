@@ -1,4 +1,4 @@
-"""Copies side by side on one page, for someone to look at: file names and images, so for the holder of the data only."""
+"""Copies side by side on one page, for someone to look at: names and images, so for the holder of the data only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ MOST_PAIRS = 300
 """On one page; the least alike first, since these are most in doubt."""
 
 _STYLE = (
-    "body{font:14px system-ui,sans-serif;margin:2rem;max-width:70rem}figure{display:inline-block;margin:.5rem;width:20rem}"
+    "body{font:14px system-ui,sans-serif;margin:2rem;max-width:70rem}"
+    "figure{display:inline-block;margin:.5rem;width:20rem}"
     "img{width:10rem;image-rendering:pixelated}figcaption{overflow-wrap:anywhere;font-size:12px}"
 )
 _POSITIONS = (
@@ -31,7 +32,13 @@ def draw_pairs(cohort: Cohort, near: NearCopies) -> str:
     """A whole HTML page of near copies, then exact ones, with the part and class of each."""
     order = np.argsort(near.agreement, kind="stable")[:MOST_PAIRS]
     nearly = [
-        _figure(cohort, *near.pairs[i].tolist(), f"detail agrees {near.agreement[i]:.2f}", int(near.position[i]))
+        _figure(
+            cohort,
+            int(near.pairs[i, 0]),
+            int(near.pairs[i, 1]),
+            f"detail agrees {near.agreement[i]:.2f}",
+            int(near.position[i]),
+        )
         for i in order.tolist()
     ]
     exact = [_figure(cohort, one, other, "same pixels", 0) for one, other in _exact(cohort)]
@@ -62,10 +69,10 @@ def _figure(cohort: Cohort, one: int, other: int, what: str, position: int) -> s
         f'<img alt="" src="data:image/png;base64,{_png(plane)}">'
         for plane in (planes[0], positioned(planes[1:], position)[0])
     )
-    told = "".join(
-        f"<br>{escape(cohort.files[row])} ({escape(str(cohort.parts[row]))}, {escape(cohort.classes[cohort.labels[row]])})"
-        for row in (one, other)
-    )
+    told = ""
+    for row in (one, other):
+        place = f"{cohort.parts[row]}, {cohort.classes[cohort.labels[row]]}"
+        told += f"<br>{escape(cohort.files[row])} ({escape(place)})"
     return f"<figure>{pictures}<figcaption>{what}, second {_POSITIONS[position]}{told}</figcaption></figure>"
 
 

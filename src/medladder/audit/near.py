@@ -33,7 +33,7 @@ from .thumbnails import (
 LARGEST_UNEXPLAINED = 0.12
 """Of the weighted coarse shape; planted copies have .08 at most, 99 of 100 neighbours that are none .10 or more."""
 SMALLEST_AGREEMENT = 0.87
-"""Of the detail; 98 of 100 crops by up to a tenth reach it, of 2,000 neighbours that are none, but drawn alike, none."""
+"""Of the detail; 98 of 100 crops by up to a tenth reach it, none of 2,000 neighbours of other patients."""
 SMALLEST_SIDE = 16
 """Images prepared to less than this have no detail to tell people by, and are not searched."""
 
@@ -163,7 +163,7 @@ def _explained(
 def _is_among_best(
     pairs: Int[np.ndarray, "pair 2"], unexplained: Float[np.ndarray, " pair"]
 ) -> Bool[np.ndarray, " pair"]:
-    """Whether a pair is one of the `_BEST` that either of its images is in: drawn images are all alike by their shapes."""
+    """Whether a pair is one of the `_BEST` that either of its images is in: drawn images are alike by their shapes."""
     is_best = np.zeros(len(pairs), dtype=bool)
     for images in pairs.T:
         order = np.lexsort((unexplained, images))

@@ -24,8 +24,8 @@ def findings_of(cohort: Cohort, near: NearCopies, *, is_grouped: bool) -> Iterat
         "note",
         _files(cohort, pairs),
         len(pairs),
-        f"{number(len(pairs), *_PAIRS)} of images that are nearly the same (recompressed, resized, brightened, cropped a "
-        "little, flipped or turned).",
+        f"{number(len(pairs), *_PAIRS)} of images that are nearly the same (recompressed, resized, brightened, cropped "
+        "a little, flipped or turned).",
         "Kept together as one patient wherever the study splits."
         if is_grouped
         else "Look at them with 'medladder check --html'. Kept together as one patient only with --group-near.",
@@ -53,7 +53,7 @@ def _across_parts(cohort: Cohort, pairs: Int[np.ndarray, "pair 2"], *, is_groupe
                 "note" if second == "val" else "warning",
                 _files(cohort, across),
                 len(across),
-                f"{number(len(across), *_PAIRS)} of images that are nearly the same, one in {first} and one in {second}.",
+                f"{number(len(across), *_PAIRS)} of images that are nearly the same, one in {first}, one in {second}.",
                 _what_is_done(first, second, is_grouped=is_grouped),
             )
 

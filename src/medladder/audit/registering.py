@@ -35,7 +35,7 @@ def agreement(ones: Planes, others: Planes) -> Float[np.ndarray, " pair"]:
     frames = np.tile(np.array([0.0, 1.0], np.float32), (len(ones), 2, 1))
     left = np.arange(len(ones))
     small = _halved(ones), _halved(others)
-    for (first, second), n_steps, least in ((small, 3, 0.6), (small, 4, 0.75), ((ones, others), 3, 1.0)):
+    for (first, second), n_steps, least in ((small, 3, 0.6), (small, 4, 0.82), ((ones, others), 3, 1.0)):
         frames[left] = _laid_over(first[left], second[left], frames[left], n_steps)
         scores[left] = _scored(first[left], second[left], frames[left])
         is_promising = scores[left] >= least
@@ -48,13 +48,13 @@ def agreement(ones: Planes, others: Planes) -> Float[np.ndarray, " pair"]:
 
 
 def _scored(ones: Planes, others: Planes, frames: Frames) -> Float[np.ndarray, " pair"]:
-    """Agreement of the detail of pictures that lie so, in the band that suits each pair; 0 where they share too little."""
+    """Agreement of the detail of pictures that lie so, in the better of both bands; 0 where they share too little."""
     inside, scores = _inside(ones.shape[1]), []
     for band in (_WIDE_BAND, _NARROW_BAND):
         warped, seen = _warped(_detail(others, *band), frames)  # in this order: what lies without has no detail
         scores.append(_correlation(_detail(ones, *band), warped, seen * inside))
     best = np.maximum(1 - _WIDE_STRICTNESS * (1 - scores[0]), scores[1])
-    is_near = np.abs(frames - np.float32([0.0, 1.0])).max(axis=(1, 2)) <= LARGEST_CROP
+    is_near = np.abs(frames - np.array([0.0, 1.0], np.float32)).max(axis=(1, 2)) <= LARGEST_CROP
     return np.where(is_near, best, np.float32(0.0))
 
 
@@ -75,7 +75,7 @@ def _laid_over(ones: Planes, others: Planes, frames: Frames, n_steps: int) -> Fr
         answer = np.linalg.solve(normal, weighed @ right)[..., 0]
         gain = np.where(np.abs(answer[:, 4]) < 0.1, np.float32(np.inf), answer[:, 4])[:, None]
         step = np.clip(answer[:, :4] / gain, -0.08, 0.08).reshape(n, 2, 2)
-        frames = np.clip(frames + step, np.float32([-0.4, 0.6]), np.float32([0.4, 1.4]))
+        frames = np.clip(frames + step, np.array([-0.4, 0.6], np.float32), np.array([0.4, 1.4], np.float32))
     return frames
 
 

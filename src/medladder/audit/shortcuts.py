@@ -1,7 +1,7 @@
 """Whether the class can be told without the patient: from what surrounds the picture, or from its frame alone.
 
 A small model on the acquisition's columns and the stored size, and another on the picture's frame, are scored on
-patients they did not learn from. That is association, not proof: sick patients may rightly be imaged on another machine.
+patients they did not learn from. That is no proof: sick patients may rightly be imaged on another machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ACQUISITION = (
 
 SMALLEST_AUROC = 0.6
 CONFIDENCE = 0.99
-"""A shortcut has at least this AUROC, and the lower end of its one-sided interval above a half, over all models tried."""
+"""A shortcut has at least this AUROC, and the lower end of its one-sided interval, of all tried, above a half."""
 
 _PARTS = 5
 _LEAST_PATIENTS = 10
@@ -67,7 +67,7 @@ def _finding(cohort: Cohort, what: str, found: tuple[float, float, float, int], 
         (),
         n_patients,
         f"Class '{name}' can be told from {what} alone: AUROC {auroc:.2f} ({low:.2f} to {high:.2f}).",
-        "A rung may have learned this and nothing of the disease. Compare classes within one site and machine, crop the "
+        "A rung may have learned this and nothing of the disease. Compare within one site and machine, crop the "
         "border (--crop, --box-mm), or test on another hospital (--test).",
     )
 
