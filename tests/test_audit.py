@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medladder.audit import audit, conflicting_rows, counts, find_near_copies, merged_contents, refuse_unmendable
 from medladder.audit.gallery import draw_pairs
 from medladder.audit.mending import drop_duplicates, regroup, write_manifest
 from medladder.audit.near import no_near_copies
 from medladder.audit.neighbours import nearest
-from medladder.audit.thumbnails import invariants_of, positioned, positioned_spectra, spectra_of
+from medladder.audit.thumbnails import grey_planes, invariants_of, positioned, positioned_spectra, spectra_of
 from medladder.cohort import Cohort, read_cohort
 from medladder.errors import CohortError
 from medladder.phantoms import draw
@@ -140,10 +141,11 @@ def test_a_part_with_one_class_stops(cohort: Cohort) -> None:
 
 
 def test_spectra_turn_with_the_picture_and_invariants_stay() -> None:
-    planes = draw("nodule", n_patients=3, size=48).images
-    (spectra,) = spectra_of(planes)
+    images = draw("nodule", n_patients=3, size=48).images
+    planes = grey_planes(images, np.arange(len(images)))
+    (spectra,) = spectra_of(images)
     for position in range(8):
-        (turned,) = spectra_of(positioned(planes, position))
+        (turned,) = spectra_of(np.round(positioned(planes, position) * 255).astype(np.uint8))
         np.testing.assert_allclose(turned, positioned_spectra(spectra, position), atol=1e-5)
         np.testing.assert_allclose(invariants_of(turned), invariants_of(spectra), atol=1e-5)
 
@@ -158,11 +160,12 @@ def test_cells_find_what_comparing_all_finds() -> None:
 
 
 def _drawn_with_copies() -> np.ndarray:
-    """Fifty brains; 50 is brain 0 mirrored and brighter, 51 brain 1 turned, 52 brain 2 without three border rows."""
-    images = draw("atrophy", n_patients=50, size=64, seed=4).images
+    """Fifty chests; 50 is chest 0 mirrored and brighter, 51 chest 1 turned, 52 chest 2 without four border lines."""
+    drawn = draw("nodule", n_patients=50, size=64, seed=4)
+    images = drawn.images[np.unique(drawn.patients, return_index=True)[1]]
     brighter = (images[0, :, ::-1] * 0.8 + 30).astype(np.uint8)
-    rows = np.round(np.linspace(3, 63, 64)).astype(int)
-    return np.concatenate([images, np.stack([brighter, np.rot90(images[1]), images[2][rows]])])
+    cropped = np.asarray(Image.fromarray(images[2]).resize((64, 64), Image.Resampling.BILINEAR, box=(1, 3, 64, 64)))
+    return np.concatenate([images, np.stack([brighter, np.rot90(images[1]), cropped])])
 
 
 def test_near_copies_are_found_in_their_position_and_others_are_not() -> None:
@@ -170,7 +173,9 @@ def test_near_copies_are_found_in_their_position_and_others_are_not() -> None:
     near = find_near_copies(images, np.arange(53).astype(str))
     assert near.pairs.tolist() == [[0, 50], [1, 51], [2, 52]]
     for (one, other), position in zip(near.pairs[:2], near.position, strict=False):
-        likeness = np.corrcoef(images[one].ravel(), positioned(images[other][None], position)[0].ravel())
+        likeness = np.corrcoef(
+            images[one].ravel(), positioned(grey_planes(images, np.array([other])), position)[0].ravel()
+        )
         assert likeness[0, 1] > 0.99
     merged = merged_contents(np.arange(53).astype(str), near)
     assert merged[0] == merged[50]
