@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from ..progress import QUIET, Progress
 
 OPENED = 12
-"""Cells a query opens. On 100,000 drawn radiographs as many find what all cells find but for a few in a thousand."""
+"""Cells a query opens."""
 _FEW = 4000
 """With fewer, all are compared: quicker than cells, and nothing is missed."""
 _SAMPLE_A_CELL = 20
