@@ -172,7 +172,7 @@ def test_near_copies_are_found_in_their_position_and_others_are_not() -> None:
     images = _drawn_with_copies()
     near = find_near_copies(images, np.arange(53).astype(str))
     assert near.pairs.tolist() == [[0, 50], [1, 51], [2, 52]]
-    for (one, other), position in zip(near.pairs[:2], near.position, strict=False):
+    for (one, other), position in zip(near.pairs[:2].tolist(), near.position.tolist(), strict=False):
         likeness = np.corrcoef(
             images[one].ravel(), positioned(grey_planes(images, np.array([other])), position)[0].ravel()
         )
