@@ -297,7 +297,7 @@ _WORDS = (b"-1", b"0", b"9" * 12, b"nan", b"inf", b"1e999", b"\n", b"\0", b" ", 
 
 
 def damaged(content: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    """One to four changes: flips, cuts, integers and words in place of others, pieces moved, doubled or of a sibling."""
+    """One to four changes: flips, cuts, integers and words in place of others, pieces moved, doubled or borrowed."""
     whole = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
         if not whole:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from jaxtyping import UInt
 from PIL import ExifTags, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL import Image as Pillow
 
-from ..errors import ImageError
+from ..errors import ImageError, MedladderError
 from .image import MAX_PIXELS, Header, Image
 
 _was_grey = True
@@ -35,10 +37,8 @@ def read_header(path: Path) -> Header:
 
 
 def _orientation(picture: Pillow.Image, path: Path) -> int:
-    try:
+    with _plain_reasons(path):  # metadata may lie behind a break in the file
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # metadata may lie behind a break in the file
-        raise ImageError(path.name, _reason(error)) from error
 
 
 def read_image(path: Path) -> Image:
@@ -63,18 +63,15 @@ def read_image(path: Path) -> Image:
 def _read(path: Path, *, tries_grey: bool) -> Image | None:
     """Decode one file; None where it was tried as grey and is not."""
     global _was_grey
-    with _opened(path) as picture:
-        try:
-            is_upright = _orientation(picture, path) == 1
-            is_colour_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.mode == "RGB"
-            if tries_grey and is_colour_jpeg and is_upright:
-                return _brightness(picture)
-            picture.load()
-            pages = getattr(picture, "n_frames", 1)
-            notes = (f"the first of {pages} pages",) if pages > 1 else ()
-            pixels = _pixels(picture if is_upright else ImageOps.exif_transpose(picture), path)
-        except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
-            raise ImageError(path.name, _reason(error)) from error
+    with _opened(path) as picture, _plain_reasons(path):
+        is_upright = _orientation(picture, path) == 1
+        is_colour_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.mode == "RGB"
+        if tries_grey and is_colour_jpeg and is_upright:
+            return _brightness(picture)
+        picture.load()
+        pages = getattr(picture, "n_frames", 1)
+        notes = (f"the first of {pages} pages",) if pages > 1 else ()
+        pixels = _pixels(picture if is_upright else ImageOps.exif_transpose(picture), path)
     if is_colour_jpeg:
         _was_grey = pixels.shape[2] == 1
     return Image(pixels, notes=notes)
@@ -98,14 +95,10 @@ def _brightness(picture: Pillow.Image) -> Image | None:
 
 
 def _opened(path: Path) -> Pillow.Image:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _plain_reasons(path):
         # Our own limit speaks instead of Pillow's; a warning about metadata says nothing about the pixels.
         warnings.simplefilter("ignore")
-        try:
-            picture = Pillow.open(path)
-        except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-            reason = "it is not there" if isinstance(error, FileNotFoundError) else _reason(error)
-            raise ImageError(path.name, reason) from error
+        picture = Pillow.open(path)
     width, height = picture.size
     if width * height > MAX_PIXELS:
         picture.close()
@@ -132,7 +125,24 @@ def _loses_depth(picture: Pillow.Image) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def _plain_reasons(path: Path) -> Iterator[None]:
+    """Whatever fails within is an `ImageError`: damaged files end Pillow in many ways (IndexError, TypeError, ...)."""
+    try:
+        yield
+    except MedladderError:
+        raise
+    except Exception as error:
+        raise ImageError(path.name, _reason(error)) from error
+
+
 def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "it is not there"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if not isinstance(error, OSError | ValueError | SyntaxError | EOFError | Pillow.DecompressionBombError):
+        return f"it is damaged ({type(error).__name__} in Pillow)"  # whose own words would speak of the program
     # An OSError from the system names the whole path, which must not travel.
     text = getattr(error, "strerror", None) or str(error)
     return "it is not an image of a known kind" if text.startswith("cannot identify") else text
