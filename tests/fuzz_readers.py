@@ -3,8 +3,8 @@
     python tests/fuzz_readers.py MINUTES --out FOLDER [--formats png,jpeg] [--seed 0]
 
 Files are read in a process of their own under the limit of memory of a decoding worker. A finding is a process that
-ended, an error that is none of medladder's own, more than `SECONDS` of work, more than `BYTES` of memory, or a picture
-that is not what its header promised. Their bytes are kept in FOLDER, the first few of each kind, and what was seen is
+ended, an error that is none of medladder's own, more than `SECONDS` of work, more than `BYTES` of memory beyond what
+the process takes when idle, or a picture that is not what its header promised. Their bytes are kept in FOLDER, the first few of each kind, and what was seen is
 written to FOLDER/told.json. Each finding belongs, once mended, into test_hostile_files.py.
 """
 
@@ -422,6 +422,7 @@ def be_child(folder: Path, formats: list[str], seed: int, begun: float, seconds:
     for stream in (1, 2):  # decoders in C print what they like
         os.dup2(nowhere, stream)
     limit_memory()
+    idle = _peak()
     while time.time() - begun < seconds:
         kind = rng.choice(list(files))
         name, content = rng.choice(files[kind])
@@ -430,7 +431,8 @@ def be_child(folder: Path, formats: list[str], seed: int, begun: float, seconds:
         path.write_bytes(damaged_within(kind, content, others, rng))
         own.write(json.dumps({"file": name, "kind": kind}) + "\n")
         for read in readers(kind, path, rng):
-            own.write(json.dumps(_outcome(read)) + "\n")
+            told = _outcome(read)
+            own.write(json.dumps({**told, "bytes": told["bytes"] - idle}) + "\n")
 
 
 def _warm_up(files: Seeds, folder: Path) -> None:

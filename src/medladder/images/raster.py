@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,15 @@ from PIL import Image as Pillow
 
 from ..errors import ImageError, MedladderError
 from .image import MAX_PIXELS, Header, Image
+from .wholeness import (
+    MISSING_ROWS,
+    are_covering,
+    is_mid_grey,
+    is_whole_jpeg,
+    is_whole_png,
+    last_block,
+    may_lack_rows,
+)
 
 _was_grey = True
 
@@ -67,8 +77,11 @@ def _read(path: Path, *, tries_grey: bool) -> Image | None:
         is_upright = _orientation(picture, path) == 1
         is_colour_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.mode == "RGB"
         if tries_grey and is_colour_jpeg and is_upright:
-            return _brightness(picture)
+            return _brightness(picture, path)
+        is_covered = not isinstance(picture, TiffImagePlugin.TiffImageFile) or _is_covered(picture)
         picture.load()
+        if not is_covered or not _is_whole(picture, path):
+            raise ImageError(path.name, MISSING_ROWS)
         pages = getattr(picture, "n_frames", 1)
         notes = (f"the first of {pages} pages",) if pages > 1 else ()
         pixels = _pixels(picture if is_upright else ImageOps.exif_transpose(picture), path)
@@ -77,7 +90,32 @@ def _read(path: Path, *, tries_grey: bool) -> Image | None:
     return Image(pixels, notes=notes)
 
 
-def _brightness(picture: Pillow.Image) -> Image | None:
+def _is_covered(picture: TiffImagePlugin.TiffImageFile) -> bool:
+    width, height = picture.size
+    # The first of the arguments is the plane, where each has its own; a tile without extents is all of the picture.
+    tiles = ((str((tile.args or "-")[0]), tile.extents or (0, 0, width, height)) for tile in picture.tile)
+    return are_covering(tiles, picture.size)
+
+
+def _is_whole(picture: Pillow.Image, path: Path) -> bool:
+    """Whether a loaded picture is there to its last row; worked out only where its end looks as if it were not."""
+    width, height = picture.size
+    if isinstance(picture, PngImagePlugin.PngImageFile):
+        last = np.asarray(picture.crop((0, max(0, height - 2), width, height)))  # two: the last is not in every pass
+        return not may_lack_rows(last) or is_whole_png(path)
+    if isinstance(picture, JpegImagePlugin.JpegImageFile):
+        return not is_mid_grey(np.asarray(picture.crop(last_block(picture.size)))) or is_whole_jpeg(
+            path.read_bytes(), _decoded_jpeg
+        )
+    return True
+
+
+def _decoded_jpeg(stream: bytes) -> UInt[np.ndarray, "row column *channel"]:
+    with Pillow.open(io.BytesIO(stream), formats=("JPEG",)) as picture:
+        return np.asarray(picture)
+
+
+def _brightness(picture: Pillow.Image, path: Path) -> Image | None:
     """A colour JPEG whose colours are all grey, as many radiographs are stored; None where it is anything else.
 
     Where both colour differences are 128 everywhere, red, green and blue are the brightness itself, so that none of
@@ -89,6 +127,8 @@ def _brightness(picture: Pillow.Image) -> Image | None:
     if picture.mode != "YCbCr":
         _was_grey = False
         return None
+    if not _is_whole(picture, path):
+        raise ImageError(path.name, MISSING_ROWS)
     brightness, blue, red = picture.split()
     _was_grey = blue.getextrema() == (128, 128) == red.getextrema()
     return Image(np.asarray(brightness)[:, :, None]) if _was_grey else None
