@@ -4,8 +4,9 @@
 
 Files are read in a process of their own under the limit of memory of a decoding worker. A finding is a process that
 ended, an error that is none of medladder's own, more than `SECONDS` of work, more than `BYTES` of memory beyond what
-the process takes when idle, or a picture that is not what its header promised. Their bytes are kept in FOLDER, the first few of each kind, and what was seen is
-written to FOLDER/told.json. Each finding belongs, once mended, into test_hostile_files.py.
+the process takes when idle, or a picture that is not what its header promised. Their bytes are kept in FOLDER, the
+first few of each kind, and what was seen is written to FOLDER/told.json. Each finding belongs, once mended, into
+test_hostile_files.py.
 """
 
 from __future__ import annotations

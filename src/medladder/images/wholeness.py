@@ -99,6 +99,13 @@ def is_mid_grey(corner: Num[np.ndarray, "..."]) -> bool:
     return bool((corner == 128).all())
 
 
+def ends_alike(values: Num[np.ndarray, "row column *channel"]) -> bool:
+    """Whether the last pixels are equal, as JPEGs of all kinds end where data are missing."""
+    left, _, width, _ = last_block((values.shape[1], values.shape[0]))
+    end = values[-1, left:width]
+    return bool((end == end[:1]).all())
+
+
 def last_block(size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of the block of 8×8 pixels that a JPEG of this width and height ends with."""
     width, height = size
