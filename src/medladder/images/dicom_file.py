@@ -106,7 +106,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class DicomFile:
-    """An open file up to its pixels, which lie in `stream` from `start`; `pixel_keyword` and `pixel_vr` name them."""
+    """An open file up to its pixels, which lie in `stream` from `start`; `pixel_keyword` and `pixel_vr` name them.
+
+    `pixel_length` is the stated length of theirs in bytes.
+    """
 
     name: str
     header: Dataset
@@ -116,6 +119,13 @@ class DicomFile:
     start: int
     pixel_keyword: str
     pixel_vr: str
+    pixel_length: int
+
+    @property
+    def is_longer(self) -> bool:
+        """Whether more bytes of pixels follow than the header claims, beyond one that makes their number even."""
+        claimed = self.layout.frame_bytes * self.layout.frames
+        return not self.syntax.is_encapsulated and self.pixel_length > claimed + claimed % 2
 
     def told(self, keyword: str, macro: str, frame: int) -> Any:
         """What the file says of one frame: for itself, for all of its frames (enhanced multi-frame), or on top.
@@ -201,7 +211,7 @@ def _parsed(stream: BinaryIO, name: str) -> DicomFile:
     if syntax is None:
         syntax = _plain_syntax(header)
     layout = _layout(header, keyword, name)
-    file = DicomFile(name, header, layout, syntax, stream, stream.tell(), keyword, vr)
+    file = DicomFile(name, header, layout, syntax, stream, stream.tell(), keyword, vr, length)
     if syntax.is_encapsulated:
         _check_fragments(file, length, size)
     else:
