@@ -16,6 +16,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -331,7 +332,12 @@ def nifti(voxels: np.ndarray = VOLUME, **fields: Any) -> bytes:
 
 def endless(start: bytes) -> bytes:
     """A gzip of a start and then gigabytes of zeros: members that follow one another are one stream."""
-    return gzip.compress(start) + gzip.compress(bytes(2**26)) * 64
+    return gzip.compress(start) + _packed_zeros() * 64
+
+
+@cache
+def _packed_zeros() -> bytes:
+    return gzip.compress(bytes(2**26), 1)
 
 
 def metaimage(**fields: Any) -> bytes:
@@ -386,7 +392,7 @@ def niftis() -> list[Case]:
 
 
 def metaimages() -> list[Case]:
-    bomb = metaimage(CompressedData="True")[: -VOLUME.nbytes] + zlib.compress(VOLUME.tobytes() + bytes(2**28))
+    bomb = metaimage(CompressedData="True")[: -VOLUME.nbytes] + zlib.compress(VOLUME.tobytes() + bytes(2**26), 1)
     outside = "outside of its folder"
     return [
         *tenths("cut.mha", metaimage()),
