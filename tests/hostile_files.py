@@ -148,6 +148,7 @@ def jpegs() -> list[Case]:
     good, colour = saved(NOISE, "JPEG", quality=90), saved(COLOUR, "JPEG", quality=90)
     cmyk = saved(Pillow.fromarray(COLOUR).convert("CMYK"), "JPEG", quality=95)
     size = struct.pack(">HH", *SHAPE)
+    scans = saved(COLOUR, "JPEG", progressive=True)
     lying = "fewer rows than its header claims"
     upside_down = turned(NOISE, 3)
     wide = turned(np.ascontiguousarray(np.rot90(NOISE)), 6)
@@ -163,6 +164,7 @@ def jpegs() -> list[Case]:
         case("strange exif.jpg", turned(NOISE, 99), picture=as_seen(turned(NOISE, 99))),
         case("upside down.jpg", upside_down, picture=np.rot90(as_seen(upside_down), 2)),
         case("turned.jpg", wide, picture=np.rot90(as_seen(wide), -1)),
+        case("few scans.jpg", scans[: len(scans) * 2 // 3] + b"\xff\xd9", note="its last scans are missing"),
         case("grey.jpg", saved(GREY, "JPEG", quality=95), picture=as_seen(saved(GREY, "JPEG", quality=95))),
         case("cmyk.jpg", cmyk, picture=as_seen(cmyk)),
         case(

@@ -19,6 +19,7 @@ from .image import MAX_PIXELS, Header, Image
 from .wholeness import (
     MISSING_ROWS,
     are_covering,
+    has_all_scans,
     is_mid_grey,
     is_whole_jpeg,
     is_whole_png,
@@ -82,18 +83,21 @@ def _read(path: Path, *, tries_grey: bool) -> Image | None:
     with _opened(path) as picture, _plain_reasons(path):
         is_upright = _orientation(picture, path) == 1
         is_colour_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.mode == "RGB"
-        if tries_grey and is_colour_jpeg and is_upright:
+        is_progressive = bool(picture.info.get("progressive"))
+        if tries_grey and is_colour_jpeg and is_upright and not is_progressive:
             return _brightness(picture, path)
         is_covered = not isinstance(picture, TiffImagePlugin.TiffImageFile) or _is_covered(picture)
         picture.load()
         if not is_covered or not _is_whole(picture, path):
             raise ImageError(path.name, MISSING_ROWS)
         pages = getattr(picture, "n_frames", 1)
-        notes = (f"the first of {pages} pages",) if pages > 1 else ()
+        notes = [f"the first of {pages} pages"] if pages > 1 else []
+        if is_progressive and not has_all_scans(path.read_bytes()):
+            notes.append("its last scans are missing, and it is blurred")
         pixels = _pixels(picture if is_upright else ImageOps.exif_transpose(picture), path)
     if is_colour_jpeg:
         _was_grey = pixels.shape[2] == 1
-    return Image(pixels, notes=notes)
+    return Image(pixels, notes=tuple(notes))
 
 
 def _is_covered(picture: TiffImagePlugin.TiffImageFile) -> bool:

@@ -6,6 +6,7 @@ ends early but with its marker of the end (all seen with Pillow 12, libjpeg-turb
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections import Counter
@@ -22,6 +23,9 @@ _MORE = bytes(range(1, 255)) * 16
 """Bytes that no decoder takes for a marker: as data of a JPEG they are noise."""
 
 _END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Of JPEG, past the data of a scan, in which a byte of 255 is followed by 0 or stands before a restart."""
+
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Column and row of the first pixel of each pass, and the steps along both (PNG, third edition, section 8.1)."""
@@ -92,6 +96,26 @@ def is_whole_jpeg(stream: bytes, decode: Callable[[bytes], Num[np.ndarray, "..."
         return np.array_equal(decode(stream), decode(stream[:end] + _MORE + stream[end:]))
     except Exception:  # the noise broke it: it was read
         return False
+
+
+def has_all_scans(stream: bytes) -> bool:
+    """Whether the scans of a progressive JPEG bring every coefficient to its last bit (ISO 10918-1 G.1.1.1.1).
+
+    One that breaks off after a few is whole in its rows, and blurred.
+    """
+    place, lacking = 2, set[tuple[int, int]]()
+    while (marker := _MARKER.search(stream, place)) and marker[0] != _END:
+        (length,) = struct.unpack(">H", stream[marker.end() : marker.end() + 2].ljust(2, b"\0"))
+        segment = stream[marker.end() + 2 : marker.end() + length]
+        if marker[0] == b"\xff\xc2":
+            lacking = {(component, band) for component in segment[6::3] for band in range(64)}
+        elif marker[0] == b"\xff\xda" and segment and len(segment) >= 4 + 2 * segment[0]:
+            first, last, bits = segment[1 + 2 * segment[0] :][:3]
+            if not bits & 15:
+                components = segment[1 : 1 + 2 * segment[0] : 2]
+                lacking -= {(component, band) for component in components for band in range(first, last + 1)}
+        place = marker.end() + length
+    return not lacking
 
 
 def is_mid_grey(corner: Num[np.ndarray, "..."]) -> bool:
