@@ -111,12 +111,13 @@ def _is_whole(picture: Pillow.Image, path: Path) -> bool:
     """Whether a loaded picture is there to its last row; worked out only where its end looks as if it were not."""
     width, height = picture.size
     if isinstance(picture, PngImagePlugin.PngImageFile):
-        last = np.asarray(picture.crop((0, max(0, height - 2), width, height)))  # two: the last is not in every pass
-        return not may_lack_rows(last) or is_whole_png(path)
-    if isinstance(picture, JpegImagePlugin.JpegImageFile):
-        return not is_mid_grey(np.asarray(picture.crop(last_block(picture.size)))) or is_whole_jpeg(
-            path.read_bytes(), _decoded_jpeg
-        )
+        rows = picture.crop((0, max(0, height - 2), width, height))  # two: the last is not in every pass
+        return not may_lack_rows(np.asarray(rows)) or is_whole_png(path)
+    # The last pixel is soon told, and mostly enough.
+    is_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile)
+    if is_jpeg and is_mid_grey(np.asarray(picture.getpixel((width - 1, height - 1)))):
+        block = picture.crop(last_block(picture.size))
+        return not is_mid_grey(np.asarray(block)) or is_whole_jpeg(path.read_bytes(), _decoded_jpeg)
     return True
 
 
