@@ -82,11 +82,13 @@ def test_beliefs_before_any_data_add_up() -> None:
 # The likelihood
 
 
+@pytest.mark.parametrize("has_one_test", [False, True])
 @pytest.mark.parametrize("overlap", [0.0, 0.4])
-def test_the_likelihood_is_that_of_the_whole_covariance(overlap: float) -> None:
+def test_the_likelihood_is_that_of_the_whole_covariance(overlap: float, has_one_test: bool) -> None:
     """Of all trials at once: variance by size, correlation by repeat and by overlap, worked out in full."""
     trials = measure(4)
-    trials = Trials(trials.n_train, trials.repeat, trials.score, np.full(len(trials.score), overlap))
+    overlaps = np.full(len(trials.score), overlap)
+    trials = Trials(trials.n_train, trials.repeat, trials.score, overlaps, has_one_test=has_one_test)
     rng = np.random.default_rng(1)
     numbers = 0.5 * rng.standard_normal((6, 4 + N_SHAPE))
     numbers[:, 0] += 1.5
@@ -100,7 +102,7 @@ def test_the_likelihood_is_that_of_the_whole_covariance(overlap: float) -> None:
         one = row[None]
         mean = curves._scores(family, one, trials.n_train, at, prior)[0]
         deviation = curves._scatter(one, trials.n_train, at)[0]
-        shared = float(curves._share(one)[0])
+        shared = float(curves._share(one, table.shared_centre)[0])
         across = np.where(same_size, 1.0, shared)
         correlation = across * np.where(same_repeat, 1.0, overlap)
         expected.append(multivariate_normal(mean, np.outer(deviation, deviation) * correlation).logpdf(trials.score))
