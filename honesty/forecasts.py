@@ -1,6 +1,6 @@
 """Do forecasts hold? Coverage, error and interval score on drawn cohorts whose later course is known.
 
-    python honesty/forecasts.py BANK.csv [BANK.csv ...] [--repeats 3] [--parity odd]
+    python honesty/forecasts.py BANK.csv [BANK.csv ...] [--repeats 3] [--parity odd] [--one-test]
 
 Curves of `honesty/curve_bank.py`: the pilot is n ≤ 360 with so many repeats, each with 300 test patients of its own;
 the truth at each later n is the mean over its trials on 20,000 patients. Bounds and truth are compared as they are
@@ -8,7 +8,8 @@ printed, to three digits, bounds rounded outward. Drawn cohorts of even number a
 `honesty/real_curves.py` served to choose the prior; drawn cohorts of odd number are scored. The Monte Carlo error
 counts the curves of one cohort, which share their test patients, as one. «Needed» asks what a study's report asks: the
 first three of the usual scores (.60, .65 … .95, .98, .99) above what the pilot shows; a score that is not reached by
-twenty thousand patients, the horizon, is needed beyond it.
+twenty thousand patients, the horizon, is needed beyond it. With `--one-test` the pilot's scores are those on 20,000
+patients, as in a study, whose repeats are all scored on the same ones: what is left is the luck of training.
 """
 
 from __future__ import annotations
@@ -50,12 +51,13 @@ def true_course(rows: Rows) -> dict[int, float]:
     return {int(n): float(rows[rows[:, 0] == n, 3].mean()) for n in np.unique(rows[:, 0])}
 
 
-def pilots(rows: Rows, repeats: int) -> list[Trials]:
+def pilots(rows: Rows, repeats: int, *, has_one_test: bool) -> list[Trials]:
     """Disjoint pilots of so many repeats each."""
     early = rows[(rows[:, 0] <= PILOT) & (rows[:, 0] >= 60)]
     n_pilots = int(early[:, 1].max() + 1) // repeats
     chosen = [early[early[:, 1] // repeats == pilot] for pilot in range(n_pilots)]
-    return [Trials(one[:, 0], one[:, 1].astype(int), one[:, 2]) for one in chosen]
+    column = 3 if has_one_test else 2
+    return [Trials(one[:, 0], one[:, 1].astype(int), one[:, column], has_one_test=has_one_test) for one in chosen]
 
 
 def printed(middle: float, low: float, high: float) -> tuple[float, float, float]:
@@ -72,18 +74,22 @@ def clustered(values: list[float], cohorts: list[int]) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(by_cohort, ddof=1) / np.sqrt(len(by_cohort)))
 
 
-def score_methods(curves: dict[tuple[int, str], Rows], repeats: int) -> dict[tuple[int, str], Curve]:
+def score_methods(
+    curves: dict[tuple[int, str], Rows], repeats: int, *, has_one_test: bool
+) -> dict[tuple[int, str], Curve]:
     """Print coverage, error and interval score a method and distance; the fitted curves of the first pilot."""
     kept, found = {}, defaultdict(list)
     for (cohort, rung), rows in curves.items():
         prior = NETWORK if rung == "network" else Prior()
         truth = true_course(rows)
-        for number, pilot in enumerate(pilots(rows, repeats)):
+        for number, pilot in enumerate(pilots(rows, repeats, has_one_test=has_one_test)):
             fitted = {
                 "ours": fit_curve(pilot, prior=prior),
                 "exponent / 2": fit_curve(pilot, prior=replace(prior, exponent=prior.exponent / 2)),
                 "exponent × 2": fit_curve(pilot, prior=replace(prior, exponent=prior.exponent * 2)),
             }
+            if has_one_test:
+                fitted["as if many tests"] = fit_curve(replace(pilot, has_one_test=False), prior=prior)
             if number == 0:
                 kept[cohort, rung] = fitted["ours"]
             sizes = np.array(list(DISTANCES))
@@ -109,13 +115,15 @@ def score_methods(curves: dict[tuple[int, str], Rows], repeats: int) -> dict[tup
     return kept
 
 
-def score_needed(curves: dict[tuple[int, str], Rows], kept: dict[tuple[int, str], Curve], repeats: int) -> None:
+def score_needed(
+    curves: dict[tuple[int, str], Rows], kept: dict[tuple[int, str], Curve], repeats: int, *, has_one_test: bool
+) -> None:
     """Print how often the range of patients needed holds the truth, beside two plain ranges."""
     found = defaultdict(list)
     cohorts = []
     for (cohort, rung), curve in kept.items():
         truth = true_course(curves[cohort, rung])
-        pilot = pilots(curves[cohort, rung], repeats)[0]
+        pilot = pilots(curves[cohort, rung], repeats, has_one_test=has_one_test)[0]
         today = float(curve.expected([PILOT]).mean())
         for target in [one for one in TARGETS if one > today][:3]:
             n_true = first_reached(truth, target)
@@ -221,12 +229,13 @@ def main() -> None:
     parser.add_argument("banks", type=Path, nargs="+")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--parity", choices=("odd", "even"), default="odd")
+    parser.add_argument("--one-test", action="store_true")
     asked = parser.parse_args()
     curves = {key: rows for bank in asked.banks for key, rows in read(bank, is_odd=asked.parity == "odd").items()}
     n = len({cohort for cohort, _ in curves})
     print(f"{len(curves)} curves of {n} drawn cohorts of {asked.parity} number, pilots of {asked.repeats} repeats")
-    kept = score_methods(curves, asked.repeats)
-    score_needed(curves, kept, asked.repeats)
+    kept = score_methods(curves, asked.repeats, has_one_test=asked.one_test)
+    score_needed(curves, kept, asked.repeats, has_one_test=asked.one_test)
     score_crossings(curves, kept)
 
 

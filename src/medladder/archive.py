@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Shaped, UInt
 
-from .errors import CohortError
+from .errors import CohortError, MedladderError
 
 _PARTS = ("train", "val", "test")
 
-_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-"""What numpy and zipfile raise where bytes of an npz are wrong; RuntimeError: a flag that claims encryption."""
+_FREE_BYTES, _DEEPEST_PACKING = 2**28, 200
+"""Arrays beyond so many bytes that are so many times larger than when packed are a bomb: images pack to a half or a
+tenth, and deflate could pack zeros to a thousandth."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,43 @@ def _read_arrays(path: Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
             arrays = np.load(file, allow_pickle=False)
             if isinstance(arrays, np.ndarray):
                 raise ValueError("it holds a single array")
-            return {name: arrays[name] for name in arrays.files if name in wanted}
-    except _DAMAGE as error:
+            names = [name for name in arrays.files if name in wanted]
+            _check_packing(path, arrays.zip, names)
+            return {name: _array(arrays[name], name) for name in names}
+    except MedladderError:
+        raise
+    # Damaged bytes end numpy and zipfile in a dozen ways (TokenError, zlib.error, NotImplementedError, ...).
+    except Exception as error:
         is_object = "Object arrays" in str(error)
-        reason = "it holds arrays of Python objects, which are never opened" if is_object else str(error)
+        reason = "it holds arrays of Python objects, which are never opened" if is_object else _told(error)
         raise CohortError(
             found=f"{path.name} cannot be read: {reason}.",
             needed="An npz of plain numbers in MedMNIST's layout.",
             do="Save it again with numpy.savez, arrays of numbers only.",
         ) from error
+
+
+def _told(error: Exception) -> str:
+    """The words of numpy and zipfile where they speak of the file, not of the program."""
+    is_plain = isinstance(error, OSError | ValueError | EOFError | MemoryError | zipfile.BadZipFile) and str(error)
+    return str(error) if is_plain else f"it is damaged ({type(error).__name__})"
+
+
+def _array(content: object, name: str) -> np.ndarray:
+    if not isinstance(content, np.ndarray):  # numpy gives the bytes of what does not begin as an array
+        raise ValueError(f"{name} is no array")
+    return content
+
+
+def _check_packing(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> None:
+    parts = [part for part in archive.infolist() if part.filename.removesuffix(".npy") in names]
+    size, packed = sum(part.file_size for part in parts), path.stat().st_size
+    if size > max(_FREE_BYTES, packed * _DEEPEST_PACKING):
+        raise CohortError(
+            found=f"{path.name} has {packed:,} bytes and would unpack to {size:,}.",
+            needed=f"Arrays that are at most {_DEEPEST_PACKING} times larger than when packed.",
+            do="If they are meant, save them again with numpy.savez, which packs nothing.",
+        )
 
 
 def _labels(path: Path, name: str, array: np.ndarray) -> Int[np.ndarray, " image"]:

@@ -31,11 +31,13 @@ SEED = 0x1EA2
 _LEVEL, _NOISE, _DECAY, _SHARED = range(4)
 _N_COMMON = 4
 # Before any score: log odds about today's level; standard deviation of a score at the largest size; its decay with n,
-# uniform from 0; and the log odds of the share of luck that a repeat has at all sizes alike.
+# uniform from 0; and the log odds of the share of luck that a repeat has at all sizes alike: with test patients of its
+# own nearly all, which its sizes share; with everyone's test patients as much as its nested subsets share.
 _LEVEL_SPREAD = 1.0
 _NOISE_MEDIAN, _NOISE_SPREAD = 0.03, 0.7
 _DECAY_MOST = 1.2
 _SHARED_CENTRE, _SHARED_SPREAD = 2.5, 0.7
+_NESTED_CENTRE = -1.0
 _LEAST, _MOST = 1e-4, 1 - 1e-6
 
 
@@ -51,6 +53,8 @@ class Trials:
     score: Float[np.ndarray, " trial"]
     overlap: Float[np.ndarray, " trial"] | None = None
     """Mean share of the trial's training patients that another repeat of its size has too, 0–1; None: no share."""
+    has_one_test: bool = False
+    """All repeats were scored on the same test patients, whose luck then does not show between repeats."""
 
     def __post_init__(self) -> None:
         """Refuse what is no curve.
@@ -96,6 +100,8 @@ class Curve:
     beliefs: dict[str, float]
     """Share of each family, 0–1."""
     parts: tuple[tuple[Family, Float[np.ndarray, "_ parameter"]], ...]
+    shared_centre: float = _SHARED_CENTRE
+    """Log odds, before any score, of the share of a repeat's luck that it has at all sizes alike."""
 
     def expected(self, sizes: Sizes) -> Float[np.ndarray, "draw size"]:
         """E(n), the mean over endlessly many repeats: a draw of the posterior a row."""
@@ -110,7 +116,7 @@ class Curve:
     @property
     def shared(self) -> Float[np.ndarray, " draw"]:
         """Share, 0–1, of a repeat's scatter that it has at all sizes alike."""
-        return np.concatenate([_share(numbers) for _, numbers in self.parts])
+        return np.concatenate([_share(numbers, self.shared_centre) for _, numbers in self.parts])
 
 
 def fit_curve(trials: Trials, *, prior: Prior | None = None, particles: int = PARTICLES, seed: int = SEED) -> Curve:
@@ -136,6 +142,7 @@ def fit_curve(trials: Trials, *, prior: Prior | None = None, particles: int = PA
         prior,
         {family.name: float(belief) for family, belief in zip(FAMILIES, beliefs, strict=True)},
         tuple(parts),
+        table.shared_centre,
     )
 
 
@@ -162,6 +169,7 @@ class _Table:
     products: Float[np.ndarray, "told told"]
     free: float
     level: float
+    shared_centre: float
 
 
 def _tabulate(trials: Trials) -> _Table:
@@ -184,7 +192,7 @@ def _tabulate(trials: Trials) -> _Table:
     level = float(np.clip(means[-1], 0.005, 0.995))
     return _Table(
         sizes.astype(np.float64), float(sizes[-1]), means, overlap + (1 - overlap) / n, sizes[tells].astype(np.float64),
-        away.T @ away, free, level,
+        away.T @ away, free, level, _NESTED_CENTRE if trials.has_one_test else _SHARED_CENTRE,
     )  # fmt: skip
 
 
@@ -205,15 +213,15 @@ def _scatter(
     return np.asarray(deviation[:, None] * (sizes / at) ** (-decay[:, None] / 2))
 
 
-def _share(numbers: Float[np.ndarray, "draw parameter"]) -> Float[np.ndarray, " draw"]:
-    return np.asarray(expit(_SHARED_CENTRE + _SHARED_SPREAD * numbers[:, _SHARED]))
+def _share(numbers: Float[np.ndarray, "draw parameter"], centre: float) -> Float[np.ndarray, " draw"]:
+    return np.asarray(expit(centre + _SHARED_SPREAD * numbers[:, _SHARED]))
 
 
 def _log_likelihood(
     family: Family, numbers: Float[np.ndarray, "draw parameter"], table: _Table, prior: Prior
 ) -> Float[np.ndarray, " draw"]:
     """Of the means, and of the scatter about them: for normal scores they are independent."""
-    shared = _share(numbers)
+    shared = _share(numbers, table.shared_centre)
     away = table.means - _scores(family, numbers, table.sizes, table.at, prior)
     deviations = _scatter(numbers, table.sizes, table.at) * np.sqrt(table.own)
     away = away / deviations

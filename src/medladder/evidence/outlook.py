@@ -97,7 +97,9 @@ def trials_of(measures: Mapping[int, Measure]) -> Trials:
             overlap = float(shares @ [part.overlap for part in measure.parts])
             rows.append((float(n), repeat, float(shares @ values), overlap))
     sizes, repeats, scores, overlaps = zip(*rows, strict=True)
-    return Trials(np.array(sizes), np.array(repeats), np.clip(np.array(scores), 0, 1), np.array(overlaps))
+    return Trials(
+        np.array(sizes), np.array(repeats), np.clip(np.array(scores), 0, 1), np.array(overlaps), has_one_test=True
+    )
 
 
 def _common(measure: Measure) -> list[int]:

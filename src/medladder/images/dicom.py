@@ -148,6 +148,8 @@ def notes_of(file: DicomFile) -> tuple[str, ...]:
         notes.append("its header says that text is burned into the picture")
     if _text(header, "PixelPresentation").upper() in ("COLOR", "MIXED"):
         notes.append("its supplemental palette is not applied")
+    if file.is_longer:
+        notes.append("more bytes than its header claims; they were passed over")
     aspect = numbers_of(header.get("PixelAspectRatio"), 2)
     if aspect is not None and aspect[0] != aspect[1] and spacing_of(file, 0) is None:
         notes.append(

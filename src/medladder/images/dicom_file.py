@@ -40,6 +40,9 @@ _CUT_SHORT = "the file is cut short before its pixels"
 _LARGEST_INFLATED = 2 * MAX_PIXELS + 2**26
 """Bytes: the largest picture of 16 bits that is read, and room for a header."""
 
+_PIECE = 1 << 24
+"""Bytes that are inflated at a time."""
+
 PHOTOMETRICS = {
     "MONOCHROME1": 1,
     "MONOCHROME2": 1,
@@ -106,7 +109,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class DicomFile:
-    """An open file up to its pixels, which lie in `stream` from `start`; `pixel_keyword` and `pixel_vr` name them."""
+    """An open file up to its pixels, which lie in `stream` from `start`; `pixel_keyword` and `pixel_vr` name them.
+
+    `pixel_length` is the stated length of theirs in bytes.
+    """
 
     name: str
     header: Dataset
@@ -116,6 +122,13 @@ class DicomFile:
     start: int
     pixel_keyword: str
     pixel_vr: str
+    pixel_length: int
+
+    @property
+    def is_longer(self) -> bool:
+        """Whether more bytes of pixels follow than the header claims, beyond one that makes their number even."""
+        claimed = self.layout.frame_bytes * self.layout.frames
+        return not self.syntax.is_encapsulated and self.pixel_length > claimed + claimed % 2
 
     def told(self, keyword: str, macro: str, frame: int) -> Any:
         """What the file says of one frame: for itself, for all of its frames (enhanced multi-frame), or on top.
@@ -188,7 +201,7 @@ def _parsed(stream: BinaryIO, name: str) -> DicomFile:
         raise ImageError(name, _CUT_SHORT)
     syntax = _syntax(meta, name)
     if syntax == DeflatedExplicitVRLittleEndian:
-        stream, syntax = io.BytesIO(_inflated(stream.read(), name)), UID(ExplicitVRLittleEndian)
+        stream, syntax = _inflated(stream.read(), name), UID(ExplicitVRLittleEndian)
     encoding = _guessed_encoding(stream) if syntax is None else (syntax.is_implicit_VR, syntax.is_little_endian)
     header = _elements(stream, encoding, lambda tag: tag in _PIXELS, name)
     size = _size(stream)
@@ -201,7 +214,7 @@ def _parsed(stream: BinaryIO, name: str) -> DicomFile:
     if syntax is None:
         syntax = _plain_syntax(header)
     layout = _layout(header, keyword, name)
-    file = DicomFile(name, header, layout, syntax, stream, stream.tell(), keyword, vr)
+    file = DicomFile(name, header, layout, syntax, stream, stream.tell(), keyword, vr, length)
     if syntax.is_encapsulated:
         _check_fragments(file, length, size)
     else:
@@ -258,14 +271,18 @@ def _plain_syntax(header: Dataset) -> UID:
     return ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
 
 
-def _inflated(deflated: bytes, name: str) -> bytes:
-    machine = zlib.decompressobj(-zlib.MAX_WBITS)
-    whole = machine.decompress(deflated, _LARGEST_INFLATED)
-    if machine.unconsumed_tail:
-        raise ImageError(name, f"it inflates to more than {_LARGEST_INFLATED:,} bytes")
+def _inflated(deflated: bytes, name: str) -> BinaryIO:
+    """Written piece by piece: zlib alone would hold the whole twice."""
+    machine, stream = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO()
+    while piece := machine.decompress(deflated, _PIECE):
+        deflated = machine.unconsumed_tail
+        stream.write(piece)
+        if stream.tell() > _LARGEST_INFLATED:
+            raise ImageError(name, f"it inflates to more than {_LARGEST_INFLATED:,} bytes")
     if not machine.eof:
         raise ImageError(name, "the file is cut short within its deflated data")
-    return whole
+    stream.seek(0)
+    return stream
 
 
 def _pixel_element(stream: BinaryIO, header: Dataset) -> tuple[str, str, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Num, UInt
 
 from ..errors import ImageError
 from .dicom_file import DicomFile, told_plainly
+from .wholeness import MISSING_ROWS, ends_alike, is_whole_jpeg
 
 
 def decoded(file: DicomFile, frame: int) -> Num[np.ndarray, "row column *channel"]:
@@ -68,21 +70,31 @@ def _aligned(values: Num[np.ndarray, "row column *channel"], file: DicomFile) ->
 
 def _compressed(file: DicomFile, frame: int) -> Num[np.ndarray, "row column *channel"]:
     from pydicom import uid
-    from pydicom.encaps import encapsulate, get_frame
-    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.encaps import get_frame
 
     offsets = [file.header.get(key) for key in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
     extended = (offsets[0], offsets[1]) if all(offsets) else None
     stream = get_frame(file.stream, frame, number_of_frames=file.layout.frames, extended_offsets=extended)
     if file.syntax == uid.RLELossless:
-        told = None
-    else:
-        told = _checked(stream, file)
-        if file.syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
-            return _jpeg(stream, told, file) if told.precision == 8 else _jpeg_12_bits(stream, file)
+        return _by_plugin(stream, file)
+    told = _checked(stream, file)
+    decode = partial(_by_plugin, file=file)
+    if file.syntax in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
+        decode = partial(_jpeg, told=told, file=file) if told.precision == 8 else partial(_jpeg_12_bits, file=file)
+    values = decode(stream)
+    if file.syntax in uid.JPEGTransferSyntaxes and ends_alike(values) and not is_whole_jpeg(stream, decode):
+        raise ImageError(file.name, MISSING_ROWS)
+    return values
+
+
+def _by_plugin(stream: bytes, file: DicomFile) -> Num[np.ndarray, "row column *channel"]:
+    from pydicom import uid
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels.decoders.base import get_decoder
+
     plugin = _plugin(file.syntax)
     options = {**_options(file), "number_of_frames": 1}
-    if told is None or file.syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1):
+    if file.syntax in (uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1):
         options["correct_unused_bits"] = False
     decoder = get_decoder(file.syntax)
     if plugin not in decoder.available_plugins:

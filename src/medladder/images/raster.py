@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +14,27 @@ from jaxtyping import UInt
 from PIL import ExifTags, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL import Image as Pillow
 
-from ..errors import ImageError
+from ..errors import ImageError, MedladderError
 from .image import MAX_PIXELS, Header, Image
+from .wholeness import (
+    MISSING_ROWS,
+    are_covering,
+    has_all_scans,
+    is_mid_grey,
+    is_whole_jpeg,
+    is_whole_png,
+    last_block,
+    may_lack_rows,
+)
 
 _was_grey = True
 
 _DEEP_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
+
+
+def raise_limit_of_pillow() -> None:
+    """Let Pillow refuse what has over `MAX_PIXELS`, in a process of our own: by default it refuses a tenth earlier."""
+    Pillow.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # it warns beyond this, and refuses beyond twice as many
 
 
 def read_header(path: Path) -> Header:
@@ -35,10 +54,8 @@ def read_header(path: Path) -> Header:
 
 
 def _orientation(picture: Pillow.Image, path: Path) -> int:
-    try:
+    with _plain_reasons(path):  # metadata may lie behind a break in the file
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # metadata may lie behind a break in the file
-        raise ImageError(path.name, _reason(error)) from error
 
 
 def read_image(path: Path) -> Image:
@@ -63,24 +80,53 @@ def read_image(path: Path) -> Image:
 def _read(path: Path, *, tries_grey: bool) -> Image | None:
     """Decode one file; None where it was tried as grey and is not."""
     global _was_grey
-    with _opened(path) as picture:
-        try:
-            is_upright = _orientation(picture, path) == 1
-            is_colour_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.mode == "RGB"
-            if tries_grey and is_colour_jpeg and is_upright:
-                return _brightness(picture)
-            picture.load()
-            pages = getattr(picture, "n_frames", 1)
-            notes = (f"the first of {pages} pages",) if pages > 1 else ()
-            pixels = _pixels(picture if is_upright else ImageOps.exif_transpose(picture), path)
-        except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
-            raise ImageError(path.name, _reason(error)) from error
+    with _opened(path) as picture, _plain_reasons(path):
+        is_upright = _orientation(picture, path) == 1
+        is_colour_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.mode == "RGB"
+        is_progressive = bool(picture.info.get("progressive"))
+        if tries_grey and is_colour_jpeg and is_upright and not is_progressive:
+            return _brightness(picture, path)
+        is_covered = not isinstance(picture, TiffImagePlugin.TiffImageFile) or _is_covered(picture)
+        picture.load()
+        if not is_covered or not _is_whole(picture, path):
+            raise ImageError(path.name, MISSING_ROWS)
+        pages = getattr(picture, "n_frames", 1)
+        notes = [f"the first of {pages} pages"] if pages > 1 else []
+        if is_progressive and not has_all_scans(path.read_bytes()):
+            notes.append("its last scans are missing, and it is blurred")
+        pixels = _pixels(picture if is_upright else ImageOps.exif_transpose(picture), path)
     if is_colour_jpeg:
         _was_grey = pixels.shape[2] == 1
-    return Image(pixels, notes=notes)
+    return Image(pixels, notes=tuple(notes))
 
 
-def _brightness(picture: Pillow.Image) -> Image | None:
+def _is_covered(picture: TiffImagePlugin.TiffImageFile) -> bool:
+    width, height = picture.size
+    # The first of the arguments is the plane, where each has its own; a tile without extents is all of the picture.
+    tiles = ((str((tile.args or "-")[0]), tile.extents or (0, 0, width, height)) for tile in picture.tile)
+    return are_covering(tiles, picture.size)
+
+
+def _is_whole(picture: Pillow.Image, path: Path) -> bool:
+    """Whether a loaded picture is there to its last row; worked out only where its end looks as if it were not."""
+    width, height = picture.size
+    if isinstance(picture, PngImagePlugin.PngImageFile):
+        rows = picture.crop((0, max(0, height - 2), width, height))  # two: the last is not in every pass
+        return not may_lack_rows(np.asarray(rows)) or is_whole_png(path)
+    # The last pixel is soon told, and mostly enough.
+    is_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile)
+    if is_jpeg and is_mid_grey(np.asarray(picture.getpixel((width - 1, height - 1)))):
+        block = picture.crop(last_block(picture.size))
+        return not is_mid_grey(np.asarray(block)) or is_whole_jpeg(path.read_bytes(), _decoded_jpeg)
+    return True
+
+
+def _decoded_jpeg(stream: bytes) -> UInt[np.ndarray, "row column *channel"]:
+    with Pillow.open(io.BytesIO(stream), formats=("JPEG",)) as picture:
+        return np.asarray(picture)
+
+
+def _brightness(picture: Pillow.Image, path: Path) -> Image | None:
     """A colour JPEG whose colours are all grey, as many radiographs are stored; None where it is anything else.
 
     Where both colour differences are 128 everywhere, red, green and blue are the brightness itself, so that none of
@@ -92,20 +138,18 @@ def _brightness(picture: Pillow.Image) -> Image | None:
     if picture.mode != "YCbCr":
         _was_grey = False
         return None
+    if not _is_whole(picture, path):
+        raise ImageError(path.name, MISSING_ROWS)
     brightness, blue, red = picture.split()
     _was_grey = blue.getextrema() == (128, 128) == red.getextrema()
     return Image(np.asarray(brightness)[:, :, None]) if _was_grey else None
 
 
 def _opened(path: Path) -> Pillow.Image:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _plain_reasons(path):
         # Our own limit speaks instead of Pillow's; a warning about metadata says nothing about the pixels.
         warnings.simplefilter("ignore")
-        try:
-            picture = Pillow.open(path)
-        except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-            reason = "it is not there" if isinstance(error, FileNotFoundError) else _reason(error)
-            raise ImageError(path.name, reason) from error
+        picture = Pillow.open(path)
     width, height = picture.size
     if width * height > MAX_PIXELS:
         picture.close()
@@ -132,7 +176,27 @@ def _loses_depth(picture: Pillow.Image) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def _plain_reasons(path: Path) -> Iterator[None]:
+    """Whatever fails within is an `ImageError`: damaged files end Pillow in many ways (IndexError, TypeError, ...)."""
+    try:
+        yield
+    except MedladderError:
+        raise
+    except Exception as error:
+        raise ImageError(path.name, _reason(error)) from error
+
+
 def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "it is not there"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if isinstance(error, Pillow.DecompressionBombError):
+        claimed, most = (int(number) for number in re.findall(r"[0-9]+", str(error))[:2])
+        return f"its header claims {claimed:,} pixels, over the limit of {most:,}"
+    if not isinstance(error, OSError | ValueError | SyntaxError | EOFError):
+        return f"it is damaged ({type(error).__name__} in Pillow)"  # whose own words would speak of the program
     # An OSError from the system names the whole path, which must not travel.
     text = getattr(error, "strerror", None) or str(error)
     return "it is not an image of a known kind" if text.startswith("cannot identify") else text
@@ -147,6 +211,8 @@ def _pixels(picture: Pillow.Image, path: Path) -> UInt[np.ndarray, "row column c
         picture = picture.convert("L")
     if picture.mode == "L":
         return np.asarray(picture)[:, :, None]
+    if picture.mode == "P" and picture.palette is None:  # Pillow would show all of it black
+        raise ImageError(path.name, "its colours come from a palette that it does not hold")
     if picture.has_transparency_data:
         seen = picture.convert("RGBA")
         black = Pillow.new("RGBA", seen.size, (0, 0, 0, 255))

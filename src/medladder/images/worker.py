@@ -26,6 +26,7 @@ from jaxtyping import UInt
 from ..errors import ImageError
 from .formats import read_header, read_image
 from .prepare import Preparation, prepare
+from .raster import raise_limit_of_pillow
 
 MEMORY_BYTES = 2**30
 """More memory than this, beyond what the idle process has, no image may take."""
@@ -38,6 +39,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that asks
     warnings.simplefilter("ignore")
     answers = _own_output()
+    raise_limit_of_pillow()
     limit_memory()
     for line in sys.stdin.buffer:
         told: list[Answer] = []
