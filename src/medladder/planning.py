@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from . import __version__, rungs
-from .audit import Finding, audit, conflicting_rows, find_near_copies, merged_contents, refuse_unmendable
+from .audit import Finding, audit, conflicting_rows, merged_contents, near_copies_of, refuse_unmendable
 from .cohort import Cohort
 from .errors import CohortError, OptionError, unknown_name
+from .progress import QUIET, Progress
 from .record.cohort import CohortRecord
 from .record.grouping import group_by
 from .record.plan import FleetKey, OperatingPoints, Plan, PlannedRung
@@ -137,8 +138,8 @@ class PlannedStudy:
         return Draw(rows, parts, seed, is_thin)
 
 
-def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
-    """Audit, split and plan; nothing is fitted and nothing is written.
+def plan_study(cohort: Cohort, wishes: Wishes, *, progress: Progress = QUIET) -> PlannedStudy:
+    """Audit, split and plan; nothing is fitted, and nothing written but near copies to the cohort's cache.
 
     Raises
     ------
@@ -147,7 +148,7 @@ def plan_study(cohort: Cohort, wishes: Wishes) -> PlannedStudy:
     OptionError
         A wish that is unknown, out of range or without effect here.
     """
-    near = find_near_copies(cohort.images, cohort.contents)
+    near = near_copies_of(cohort, progress=progress)
     findings = tuple(audit(cohort, near, is_grouped=wishes.group_near))
     refuse_unmendable(list(findings), tuple(wishes.accept))
     if wishes.strict and (bad := [f for f in findings if f.kind == "unreadable"]):

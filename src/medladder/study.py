@@ -70,7 +70,7 @@ def run_study(
     wanted = Wishes.of(**wishes)
     folder = StudyFolder(out)
     with LocalEngine(jobs) as engine:  # its workers import while this process plans
-        planned = plan_study(cohort, wanted)
+        planned = plan_study(cohort, wanted, progress=progress)
         _make_room(folder)
         remember(cohort.fingerprint, [asdict(origin) for origin in cohort.origins])
         with only_writer(folder.path):

@@ -12,6 +12,7 @@ from ..progress import QUIET, Progress
 from . import completeness, copies, nearness, pictures, shortcuts
 from .copies import conflicting_rows
 from .finding import STOPPING_KINDS, Finding, Severity, refuse_unmendable
+from .kept import contents_for_grouping, near_copies_of
 from .near import NearCopies, find_near_copies, merged_contents
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "Severity",
     "audit",
     "conflicting_rows",
+    "contents_for_grouping",
     "counts",
     "find_near_copies",
     "merged_contents",
+    "near_copies_of",
     "refuse_unmendable",
 ]
 
@@ -54,7 +57,7 @@ def audit(
     )
     found = [finding for finder in finders for finding in finder(cohort)]
     if near is None:
-        near = find_near_copies(cohort.images, cohort.contents, progress=progress)
+        near = near_copies_of(cohort, progress=progress)
     found += nearness.findings_of(cohort, near, is_grouped=is_grouped)
     return sorted(found, key=lambda finding: ("stop", "warning", "note").index(finding.severity))
 

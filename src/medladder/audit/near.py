@@ -8,27 +8,23 @@ other half and on drawn cohorts (docs/benchmarks.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from threadpoolctl import threadpool_limits
 
 from ..progress import QUIET, Progress
+from .metric import copy_axes
 from .neighbours import nearest
 from .registering import agreement
-from .thumbnails import (
-    POSITIONS,
-    grey_planes,
-    invariants_of,
-    positioned,
-    positioned_spectra,
-    resized,
-    spectra_of,
-    tangents_of,
-)
+from .tangents import unexplained, weights_of
+from .thumbnails import POSITIONS, grey_planes, invariants_of, positioned, resized, spectra_of
 
 LARGEST_UNEXPLAINED = 0.12
 """Of the weighted coarse shape; planted copies have .08 at most, 99 of 100 neighbours that are none .10 or more."""
@@ -39,12 +35,11 @@ SMALLEST_SIDE = 16
 
 _NEIGHBOURS = 8
 _BEST = 3
-_AXES = 64
 _BORDER = 0.03
 """Of a side: what is cut off on each for the second search, half of what a crop of a little takes at most."""
-_SAMPLE = 5000
 _FINE_SIDE, _COARSE_SIDE = 64, 32
-_PAIRS_AT_ONCE = 256
+_PAIRS_AT_ONCE = 128
+_SHAPES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ def find_near_copies(
     if len(rows) < 2:
         return no_near_copies()
     pairs = rows[_candidates(images, spectra, rows, progress)]
-    pairs, position = _explained(images, spectra, pairs, progress)
+    pairs, position = _explained(images, spectra, rows, pairs, progress)
     return _agreeing(images, pairs, position, progress)
 
 
@@ -109,55 +104,33 @@ def _candidates(
 ) -> Int[np.ndarray, "pair 2"]:
     """Pairs, by place in `rows`, that lie near each other in what all positions share."""
     values = invariants_of(spectra[rows])
-    some = values[np.random.default_rng(0).permutation(len(values))[:_SAMPLE]]
-    middle = some.mean(axis=0)
-    variances, axes = np.linalg.eigh(np.atleast_2d(np.cov((some - middle).T)))
-    axes, variances = axes[:, ::-1][:, :_AXES], np.maximum(variances[::-1][:_AXES], 1e-12)
-    weighed = (axes * variances**-0.25).astype(np.float32)
-    vectors = (values - middle) @ weighed
-    cropped = np.concatenate([invariants_of(piece) for piece in spectra_of(images, border=_BORDER)])[rows]
+    axes = copy_axes(images, rows, values)
+    vectors = values @ axes
+    cropped = np.concatenate([invariants_of(piece) @ axes for piece in spectra_of(images, border=_BORDER)])[rows]
     k = min(_NEIGHBOURS + 1, len(rows))
-    found = np.hstack(
-        [nearest(vectors, asked, k, progress=progress)[0] for asked in (vectors, (cropped - middle) @ weighed)]
-    )
+    found = np.hstack([nearest(vectors, asked, k, progress=progress)[0] for asked in (vectors, cropped)])
     asking = np.repeat(np.arange(len(rows)), found.shape[1])
     pairs = np.sort(np.stack([asking, found.ravel()], axis=1), axis=1)
-    return np.unique(pairs[(pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1])], axis=0)
+    pairs = pairs[(pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1])]
+    return np.stack(np.divmod(np.unique(pairs[:, 0] * len(rows) + pairs[:, 1]), len(rows)), axis=1)
 
 
 def _explained(
     images: UInt[np.ndarray, "image ..."],
     spectra: Float[np.ndarray, "image f f"],
+    rows: Int[np.ndarray, " row"],
     pairs: Int[np.ndarray, "pair 2"],
     progress: Progress,
 ) -> tuple[Int[np.ndarray, "kept 2"], Int[np.ndarray, " kept"]]:
-    """Pairs whose coarse shapes differ by little but a shift, a stretch and a gain, and the second's best position.
-
-    Source
-    ------
-    Simard, LeCun & Denker 1993, «Efficient pattern recognition using a new transformation distance».
-    """
-    deviations = spectra.std(axis=0).ravel()
-    weights = np.where(deviations > 1e-6, 1 / np.sqrt(np.maximum(deviations, 1e-6)), 0.0).astype(np.float32)
-    unexplained, positions = np.ones(len(pairs)), np.zeros(len(pairs), np.int64)
-    with progress.follow("Comparing pairs", len(pairs)) as advance:
-        for block in _blocks(len(pairs)):
-            ones, others = pairs[block].T
-            fits = np.stack(
-                [
-                    np.einsum("iuv,iuv->i", spectra[ones], positioned_spectra(spectra[others], p))
-                    for p in range(POSITIONS)
-                ]
-            )
-            position = fits.argmax(axis=0)
-            moved = _moved(positioned_spectra, spectra[others], position).reshape(len(ones), -1) * weights
-            distinct, at = np.unique(ones, return_inverse=True)
-            tangents = tangents_of(images, distinct)[at] * weights
-            unexplained[block] = _unexplained(tangents, moved)
-            positions[block] = position
-            advance(len(ones))
-    kept = np.flatnonzero((unexplained <= LARGEST_UNEXPLAINED) & _is_among_best(pairs, unexplained))
-    return pairs[kept], positions[kept]
+    """Pairs whose coarse shapes differ by little but a shift, a stretch and a gain, and the second's best position."""
+    weights = weights_of(spectra[rows])
+    share, position = np.ones(len(pairs)), np.zeros(len(pairs), np.int64)
+    with progress.follow("Comparing shapes", len(pairs)) as advance:
+        for block in _blocks(len(pairs), _SHAPES_AT_ONCE):
+            share[block], position[block] = unexplained(images, spectra, pairs[block], weights)
+            advance(block.stop - block.start)
+    kept = np.flatnonzero((share <= LARGEST_UNEXPLAINED) & _is_among_best(pairs, share))
+    return pairs[kept], position[kept]
 
 
 def _is_among_best(
@@ -172,17 +145,6 @@ def _is_among_best(
     return is_best
 
 
-def _unexplained(
-    tangents: Float[np.ndarray, "pair direction value"], values: Float[np.ndarray, "pair value"]
-) -> Float[np.ndarray, " pair"]:
-    """The share, 0–1, of each vector's square that no sum of its directions gives."""
-    lengths = np.linalg.norm(tangents, axis=2, keepdims=True)
-    basis, _ = np.linalg.qr((tangents / np.maximum(lengths, 1e-9)).transpose(0, 2, 1))
-    inside = (basis.transpose(0, 2, 1) @ values[..., None])[..., 0]
-    total = (values**2).sum(axis=1)
-    return 1 - (inside**2).sum(axis=1) / np.maximum(total, 1e-12)
-
-
 def _agreeing(
     images: UInt[np.ndarray, "image ..."],
     pairs: Int[np.ndarray, "pair 2"],
@@ -191,30 +153,39 @@ def _agreeing(
 ) -> NearCopies:
     """Those pairs whose detail agrees."""
     side = _FINE_SIDE if min(images.shape[-3:-1] if images.ndim > 3 else images.shape[1:]) >= 48 else _COARSE_SIDE
+
+    def score(block: slice) -> Float[np.ndarray, " pair"]:
+        ones, others = pairs[block].T
+        distinct, of = np.unique(ones, return_inverse=True)
+        moved = _moved(resized(grey_planes(images, others), side), position[block])
+        return agreement(resized(grey_planes(images, distinct), side), moved, of)
+
     scores = np.zeros(len(pairs))
-    with progress.follow("Comparing detail", len(pairs)) as advance:
-        for block in _blocks(len(pairs)):
-            ones, others = pairs[block].T
-            moved = _moved(positioned, resized(grey_planes(images, others), side), position[block])
-            scores[block] = agreement(resized(grey_planes(images, ones), side), moved)
-            advance(len(ones))
+    blocks = list(_blocks(len(pairs), _PAIRS_AT_ONCE))
+    # Products of small matrices gain nothing from threads of their own.
+    with (
+        progress.follow("Comparing detail", len(pairs)) as advance,
+        threadpool_limits(1),
+        ThreadPoolExecutor(os.cpu_count()) as threads,
+    ):
+        for block, found in zip(blocks, threads.map(score, blocks), strict=True):
+            scores[block] = found
+            advance(len(found))
     kept = scores >= SMALLEST_AGREEMENT
     return NearCopies(pairs[kept], position[kept], scores[kept])
 
 
 def _moved(
-    move: Callable[[Float[np.ndarray, "pair a b"], int], Float[np.ndarray, "pair a b"]],
-    planes: Float[np.ndarray, "pair a b"],
-    position: Int[np.ndarray, " pair"],
+    planes: Float[np.ndarray, "pair a b"], position: Int[np.ndarray, " pair"]
 ) -> Float[np.ndarray, "pair a b"]:
     """Each plane in its own position."""
     moved = planes.copy()
-    for one in range(POSITIONS):
+    for one in range(1, POSITIONS):
         here = position == one
-        moved[here] = move(planes[here], one)
+        moved[here] = positioned(planes[here], one)
     return moved
 
 
-def _blocks(n: int) -> Iterator[slice]:
-    for at in range(0, n, _PAIRS_AT_ONCE):
-        yield slice(at, min(at + _PAIRS_AT_ONCE, n))
+def _blocks(n: int, at_once: int) -> Iterator[slice]:
+    for at in range(0, n, at_once):
+        yield slice(at, min(at + at_once, n))

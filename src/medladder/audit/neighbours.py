@@ -7,13 +7,14 @@ from jaxtyping import Float, Int
 
 from ..progress import QUIET, Progress
 
-OPENED = 12
-"""Cells a query opens."""
+OPENED = 24
+"""Cells that are searched for the queries of a cell: those whose centres are nearest to its own."""
 _FEW = 4000
 """With fewer, all are compared: quicker than cells, and nothing is missed."""
 _SAMPLE_A_CELL = 20
 _ROUNDS = 6
 _QUERIES_AT_ONCE = 4096
+_DISTANCES_AT_ONCE = 2**22
 
 Vectors = Float[np.ndarray, "vector axis"]
 Queries = Float[np.ndarray, "query axis"]
@@ -25,7 +26,8 @@ def nearest(
 ) -> tuple[Int[np.ndarray, "query k"], Float[np.ndarray, "query k"]]:
     """The `k` vectors nearest to each query, in no order, and their squared distances; -1 and infinity where fewer.
 
-    Work grows with `n` to the power 1.5: about √n cells, of which a query opens `OPENED`.
+    Work grows with `n` to the power 1.5: about √n cells, and the queries of one are compared at once, by one matrix
+    product, with the vectors of the `OPENED` cells around it.
 
     Source
     ------
@@ -34,18 +36,25 @@ def nearest(
     """
     centres = _centres(vectors)
     cells = _by_cell(_assigned(vectors, centres, 1)[:, 0], len(centres))
-    opened = _assigned(queries, centres, min(OPENED, len(centres)))
-    asking, _ = np.divmod(np.argsort(opened.ravel(), kind="stable"), opened.shape[1])
-    ends = np.cumsum(np.bincount(opened.ravel(), minlength=len(centres)))
+    asking = _by_cell(_assigned(queries, centres, 1)[:, 0], len(centres))
+    opened = _assigned(centres, centres, min(OPENED, len(centres)))
+    lengths = (vectors**2).sum(axis=1)
     found = np.full((len(queries), k), -1)
     distances = np.full((len(queries), k), np.inf, np.float32)
-    with progress.follow("Searching for copies", len(asking)) as advance:
-        for cell, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-            for at in range(start, end, _QUERIES_AT_ONCE):
-                some = asking[at : min(at + _QUERIES_AT_ONCE, end)]
-                _take_nearer(found, distances, some, queries, vectors, cells[cell])
+    with progress.follow("Searching for copies", len(queries)) as advance:
+        for around, ours in zip(opened, asking, strict=True):
+            members = np.concatenate([cells[cell] for cell in around])
+            if not len(ours) or not len(members):
+                continue
+            held, at_once = vectors[members], max(1, _DISTANCES_AT_ONCE // len(members))
+            for at in range(0, len(ours), at_once):
+                some = ours[at : at + at_once]
+                apart = lengths[members] - 2 * (queries[some] @ held.T)
+                best = np.argpartition(apart, min(k, len(members)) - 1, axis=1)[:, :k]
+                found[some, : best.shape[1]] = members[best]
+                distances[some, : best.shape[1]] = np.take_along_axis(apart, best, axis=1)
                 advance(len(some))
-    return found, distances
+    return found, distances + (queries**2).sum(axis=1, keepdims=True)
 
 
 def _centres(vectors: Vectors) -> Centres:
@@ -77,28 +86,3 @@ def _assigned(vectors: Vectors, centres: Centres, n: int) -> Int[np.ndarray, "ve
 def _by_cell(cell: Int[np.ndarray, " vector"], n_cells: int) -> list[Int[np.ndarray, " member"]]:
     order = np.argsort(cell, kind="stable")
     return np.split(order, np.cumsum(np.bincount(cell, minlength=n_cells))[:-1])
-
-
-def _take_nearer(
-    found: Int[np.ndarray, "query k"],
-    distances: Float[np.ndarray, "query k"],
-    some: Int[np.ndarray, " asking"],
-    queries: Queries,
-    vectors: Vectors,
-    members: Int[np.ndarray, " member"],
-) -> None:
-    """Put those members of a cell that are nearer than what some queries have found in its place."""
-    if not len(members):
-        return
-    k = found.shape[1]
-    asked, held = queries[some], vectors[members]
-    apart = (asked**2).sum(axis=1)[:, None] + (held**2).sum(axis=1) - 2 * asked @ held.T
-    if len(members) > k:
-        best = np.argpartition(apart, k - 1, axis=1)[:, :k]
-        apart, offered = np.take_along_axis(apart, best, axis=1), members[best]
-    else:
-        offered = np.broadcast_to(members, apart.shape)
-    both = np.hstack([distances[some], apart])
-    kept = np.argpartition(both, k - 1, axis=1)[:, :k]
-    distances[some] = np.take_along_axis(both, kept, axis=1)
-    found[some] = np.take_along_axis(np.hstack([found[some], offered]), kept, axis=1)

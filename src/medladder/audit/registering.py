@@ -6,8 +6,10 @@ detail that a person has for themselves and a recompressed copy keeps.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 LARGEST_CROP = 0.16
 """Of a side, that one picture may lack of the other; beyond it a fit counts as none."""
@@ -19,64 +21,100 @@ in pictures without much detail recompression takes that away."""
 _WIDE_STRICTNESS = 3.25
 """Disagreement in the wide band counts so many times: .96 there says what .87 says in the narrow one."""
 
+_STEPS_AT_HALF, _STEPS_IN_FULL = 2, 3
+_LEAST_ROUGH = 0.79
+"""Of the detail before the last steps of the fit, which add up to .06 for copies."""
+
 Planes = Float[np.ndarray, "pair row column"]
 Frames = Float[np.ndarray, "pair axis 2"]
 """Of each pair and axis, the shift and the stretch of one picture on the other, in half sides; 0 and 1 for a copy."""
 
 
-def agreement(ones: Planes, others: Planes) -> Float[np.ndarray, " pair"]:
+@dataclass(frozen=True)
+class _Template:
+    """What is worked out once for a picture that others are laid over.
+
+    `solver` gives, from what another picture has more than this one, the shift and the stretch along rows and columns,
+    the gain and the offset that explain it best.
+    """
+
+    blurred: Planes
+    solver: Float[np.ndarray, "pair 6 pixel"]
+
+    @classmethod
+    def of(cls, planes: Planes) -> _Template:
+        n, side, _ = planes.shape
+        blurred, places = _blurred(planes), _places(side)
+        down, across = (slope * np.float32(side / 2) for slope in np.gradient(blurred, axis=(1, 2)))
+        moved = (down, down * places[:, None], across, across * places, blurred, np.ones_like(blurred))
+        design = np.stack(moved, axis=1).reshape(n, 6, -1)
+        normal = design @ design.transpose(0, 2, 1) + np.float32(1e-5) * np.eye(6, dtype=np.float32)
+        return cls(blurred, np.linalg.inv(normal) @ design)
+
+
+def agreement(ones: Planes, others: Planes, of: Int[np.ndarray, " pair2"]) -> Float[np.ndarray, " pair2"]:
     """Correlation, -1 to 1, of the detail of square pictures after laying each pair over each other; 0 where it fails.
+
+    `others[i]` is laid over `ones[of[i]]`. Most pairs are given up after a fit at half size.
 
     Source
     ------
-    Baker & Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd, for the fit (Gauss–Newton, with gain and offset).
+    Baker & Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd, for the fit (inverse compositional, with gain and
+    offset).
     """
-    scores = np.zeros(len(ones), np.float32)
-    frames = np.tile(np.array([0.0, 1.0], np.float32), (len(ones), 2, 1))
-    left = np.arange(len(ones))
-    small = _halved(ones), _halved(others)
-    for (first, second), n_steps, least in ((small, 3, 0.6), (small, 4, 0.82), ((ones, others), 3, 1.0)):
-        frames[left] = _laid_over(first[left], second[left], frames[left], n_steps)
-        scores[left] = _scored(first[left], second[left], frames[left])
-        is_promising = scores[left] >= least
-        if second is not others:
-            scores[left[~is_promising]] = 0.0
-        left = left[is_promising]
-        if not len(left):
-            break
+    scores = np.zeros(len(of), np.float32)
+    frames = np.tile(np.array([0.0, 1.0], np.float32), (len(of), 2, 1))
+    frames = _laid_over(_Template.of(_halved(ones)), of, _halved(others), frames, _STEPS_AT_HALF)
+    left = np.flatnonzero(_scored(ones, of, others, frames) >= _LEAST_ROUGH)
+    if len(left):
+        distinct, at = np.unique(of[left], return_inverse=True)
+        first, second = ones[distinct], others[left]
+        fitted = _laid_over(_Template.of(first), at, second, frames[left], _STEPS_IN_FULL)
+        scores[left] = _scored(first, at, second, fitted)
     return scores
 
 
-def _scored(ones: Planes, others: Planes, frames: Frames) -> Float[np.ndarray, " pair"]:
+def _scored(ones: Planes, at: Int[np.ndarray, " pair"], others: Planes, frames: Frames) -> Float[np.ndarray, " pair"]:
     """Agreement of the detail of pictures that lie so, in the better of both bands; 0 where they share too little."""
-    inside, scores = _inside(ones.shape[1]), []
-    for band in (_WIDE_BAND, _NARROW_BAND):
-        warped, seen = _warped(_detail(others, *band), frames)  # in this order: what lies without has no detail
-        scores.append(_correlation(_detail(ones, *band), warped, seen * inside))
+    inside, scores = _inside(others.shape[1]), []
+    for own, detail in zip(_details(ones), _details(others), strict=True):
+        warped, seen = _warped(detail, frames)  # in this order: what lies without has no detail
+        scores.append(_correlation(own[at], warped, seen * inside))
     best = np.maximum(1 - _WIDE_STRICTNESS * (1 - scores[0]), scores[1])
     is_near = np.abs(frames - np.array([0.0, 1.0], np.float32)).max(axis=(1, 2)) <= LARGEST_CROP
-    return np.where(is_near, best, np.float32(0.0))
+    return np.where(is_near, best, np.float32(0.0)).astype(np.float32)
 
 
-def _laid_over(ones: Planes, others: Planes, frames: Frames, n_steps: int) -> Frames:
+def _laid_over(
+    template: _Template, at: Int[np.ndarray, " pair"], others: Planes, frames: Frames, n_steps: int
+) -> Frames:
     """Shifts and stretches of the second picture that fit the first best, from those given on."""
-    n, side, _ = ones.shape
-    blur = _blur(side, 1.0)
-    ones, others = blur @ ones @ blur.T, blur @ others @ blur.T
-    places = _places(side)
-    right = ones.reshape(n, -1, 1)
+    others = _blurred(others)
+    fixed, solver = template.blurred[at], template.solver[at]
+    gain, offset = _gain(fixed, *_warped(others, frames))
     for _ in range(n_steps):
         warped, seen = _warped(others, frames)
-        down, across = (slope * np.float32(side / 2) for slope in np.gradient(warped, axis=(1, 2)))
-        moved = (down, down * places[:, None], across, across * places, warped, np.ones_like(warped))
-        design = np.stack(moved, axis=1).reshape(n, 6, -1)
-        weighed = design * seen.reshape(n, 1, -1)
-        normal = weighed @ design.transpose(0, 2, 1) + np.float32(1e-5) * np.eye(6, dtype=np.float32)
-        answer = np.linalg.solve(normal, weighed @ right)[..., 0]
-        gain = np.where(np.abs(answer[:, 4]) < 0.1, np.float32(np.inf), answer[:, 4])[:, None]
-        step = np.clip(answer[:, :4] / gain, -0.08, 0.08).reshape(n, 2, 2)
-        frames = np.clip(frames + step, np.array([-0.4, 0.6], np.float32), np.array([0.4, 1.4], np.float32))
+        missing = seen * (warped - gain[:, None, None] * fixed - offset[:, None, None])
+        answer = (solver @ missing.reshape(len(at), -1, 1))[..., 0]
+        gain, offset = gain + answer[:, 4], offset + answer[:, 5]
+        moved = answer[:, :4] / np.where(np.abs(gain) < 0.1, np.float32(np.inf), gain)[:, None]
+        moved = np.clip(moved, -0.08, 0.08).reshape(-1, 2, 2)
+        # The first picture moved so looks like the second; the second moved by the reverse looks like the first.
+        stretch = frames[..., 1] / (1 + moved[..., 1])
+        frames = np.stack([frames[..., 0] - moved[..., 0] * stretch, stretch], axis=-1)
+        frames = np.clip(frames, np.array([-0.4, 0.6], np.float32), np.array([0.4, 1.4], np.float32))
     return frames
+
+
+def _gain(
+    fixed: Planes, warped: Planes, seen: Planes
+) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, " pair"]]:
+    """Gain and offset from one picture's values to the other's, where both are seen."""
+    n = np.maximum(seen.sum(axis=(1, 2)), 1.0)
+    one, other = (seen * fixed).sum(axis=(1, 2)) / n, (seen * warped).sum(axis=(1, 2)) / n
+    apart = seen * (fixed - one[:, None, None])
+    gain = (apart * warped).sum(axis=(1, 2)) / np.maximum((apart**2).sum(axis=(1, 2)), 1e-9)
+    return gain, other - gain * one
 
 
 def _halved(planes: Planes) -> Float[np.ndarray, "pair row2 column2"]:
@@ -101,9 +139,17 @@ def _warped(planes: Planes, frames: Frames) -> tuple[Planes, Planes]:
     return hats[:, 0] @ planes @ hats[:, 1].transpose(0, 2, 1), within[:, 0, :, None] * within[:, 1, None, :]
 
 
-def _detail(planes: Planes, fine: float, coarse: float) -> Planes:
-    narrow, wide = _blur(planes.shape[1], fine), _blur(planes.shape[1], coarse)
-    return narrow @ planes @ narrow.T - wide @ planes @ wide.T
+def _blurred(planes: Planes) -> Planes:
+    blur = _blur(planes.shape[1], 1.0)
+    return blur @ planes @ blur.T
+
+
+def _details(planes: Planes) -> tuple[Planes, Planes]:
+    """In the wide and in the narrow band: the difference of two blurs."""
+    side = planes.shape[1]
+    blurs = np.stack([_blur(side, deviation) for band in (_WIDE_BAND, _NARROW_BAND) for deviation in band])
+    down = (blurs.reshape(-1, side) @ planes).reshape(len(planes), 4, side, side)
+    return down[:, 0] @ blurs[0].T - down[:, 1] @ blurs[1].T, down[:, 2] @ blurs[2].T - down[:, 3] @ blurs[3].T
 
 
 def _blur(side: int, deviation: float) -> Float[np.ndarray, "side side"]:
@@ -120,9 +166,12 @@ def _inside(side: int) -> Float[np.ndarray, "side side"]:
 
 
 def _correlation(ones: Planes, others: Planes, weights: Planes) -> Float[np.ndarray, " pair"]:
-    total = np.maximum(weights.sum(axis=(1, 2)), 1.0)[:, None, None]
-    ones = ones - (ones * weights).sum(axis=(1, 2), keepdims=True) / total
-    others = others - (others * weights).sum(axis=(1, 2), keepdims=True) / total
-    both = (weights * ones * others).sum(axis=(1, 2))
-    sizes = np.sqrt((weights * ones**2).sum(axis=(1, 2)) * (weights * others**2).sum(axis=(1, 2)))
-    return np.where(sizes > 1e-9, both / np.maximum(sizes, 1e-9), 0.0)
+    """Of values that are weighed 0 or 1; in one pass, since detail has almost no mean."""
+    first, second = ones * weights, others * weights
+    n = np.maximum(weights.sum(axis=(1, 2)), 1.0)
+    mean_one, mean_other = first.sum(axis=(1, 2)) / n, second.sum(axis=(1, 2)) / n
+    both = np.einsum("irc,irc->i", first, second) / n - mean_one * mean_other
+    power_one = np.einsum("irc,irc->i", first, first) / n - mean_one**2
+    power_other = np.einsum("irc,irc->i", second, second) / n - mean_other**2
+    sizes = np.sqrt(np.maximum(power_one * power_other, 0.0))
+    return np.where(sizes > 1e-12, both / np.maximum(sizes, 1e-12), 0.0)

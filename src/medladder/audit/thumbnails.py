@@ -54,41 +54,54 @@ def _triangles(n: int, side: int) -> Float[np.ndarray, "side n"]:
 
 
 def spectra_of(images: UInt[np.ndarray, "image ..."], *, border: float = 0.0) -> Iterator[Spectra]:
-    """Each image's lowest cosine coefficients, of norm 1 and without the mean, so that gain and offset do not matter.
+    """The spectra of many images, in pieces, so that a progress bar can follow.
 
-    An image without any contrast has zeros. `border` is the share of a side that is cut off at each end before. In
-    pieces, so that a progress bar can follow.
+    `border` is the share of a side that is cut off at each end before.
+    """
+    n_rows, n_columns = _plane_shape(images)
+    top, left = round(border * n_rows), round(border * n_columns)
+    for start in range(0, len(images), _ROWS_AT_ONCE):
+        planes = grey_planes(images, np.arange(start, min(start + _ROWS_AT_ONCE, len(images))))
+        yield spectra_of_planes(planes[:, top : n_rows - top, left : n_columns - left])
+
+
+def spectra_of_planes(planes: Planes) -> Spectra:
+    """Each plane's lowest cosine coefficients, of norm 1 and without the mean, so that gain and offset do not matter.
+
+    A plane without any contrast has zeros.
 
     Source
     ------
     Zauner 2010, «Implementation and Benchmarking of Perceptual Image Hash Functions», section 3.2.1 (the cosine hash).
     """
-    n_rows, n_columns = _plane_shape(images)
-    top, left = round(border * n_rows), round(border * n_columns)
-    down, across = _cosines(n_rows - 2 * top), _cosines(n_columns - 2 * left)
-    for start in range(0, len(images), _ROWS_AT_ONCE):
-        planes = grey_planes(images, np.arange(start, min(start + _ROWS_AT_ONCE, len(images))))
-        spectra = down @ planes[:, top : n_rows - top, left : n_columns - left] @ across.T
-        spectra[:, 0, 0] = 0.0
-        norms = np.sqrt((spectra**2).sum(axis=(1, 2), keepdims=True))
-        yield np.where(norms > 1e-4, spectra / np.maximum(norms, 1e-4), 0.0).astype(np.float32)
+    spectra = _cosines(planes.shape[1]) @ planes @ _cosines(planes.shape[2]).T
+    spectra[:, 0, 0] = 0.0
+    norms = np.sqrt((spectra**2).sum(axis=(1, 2), keepdims=True))
+    found: Spectra = np.where(norms > 1e-4, spectra / np.maximum(norms, 1e-4), 0.0).astype(np.float32)
+    return found
 
 
-def tangents_of(
-    images: UInt[np.ndarray, "image ..."], rows: Int[np.ndarray, " row"]
-) -> Float[np.ndarray, "row direction value"]:
+def tangents_of(planes: Planes) -> Float[np.ndarray, "image direction value"]:
     """What scales an image's spectrum, and what shifting and stretching it a little along rows and columns adds to it.
 
-    Unlike the spectra these are not brought to norm 1: only the space they span is of use.
+    Unlike the spectra these are not brought to norm 1: only the space they span is of use. Slopes are taken of the
+    image at 32 × 32; all is linear, and so one matrix a side.
     """
-    planes = resized(grey_planes(images, rows), _TANGENT_SIDE)
-    down, across = np.gradient(planes, axis=(1, 2))
-    places = ((np.arange(_TANGENT_SIDE) + 0.5) / _TANGENT_SIDE * 2 - 1).astype(np.float32)
-    moved = np.stack([planes, down, down * places[:, None], across, across * places], axis=1)
-    cosines = _cosines(_TANGENT_SIDE)
-    spectra = cosines @ moved @ cosines.T
-    spectra[..., 0, 0] = 0.0
-    return spectra.reshape(len(planes), moved.shape[1], FREQUENCIES**2)
+    down, across = _moving(planes.shape[1]), _moving(planes.shape[2])
+    spectra = down.reshape(-1, planes.shape[1]) @ planes @ across.reshape(-1, planes.shape[2]).T
+    spectra = spectra.reshape(len(planes), 3, FREQUENCIES, 3, FREQUENCIES)
+    moved = np.stack([spectra[:, i, :, j] for i, j in ((0, 0), (1, 0), (2, 0), (0, 1), (0, 2))], axis=1)
+    moved[..., 0, 0] = 0.0
+    return moved.reshape(len(planes), 5, FREQUENCIES**2)
+
+
+def _moving(n: int) -> Float[np.ndarray, "what frequency n"]:
+    """From a line of `n` pixels to its cosine coefficients, to those of its slopes and of its slopes times places."""
+    reduced = _triangles(n, _TANGENT_SIDE)
+    slopes = np.gradient(np.eye(_TANGENT_SIDE), axis=0)
+    places = (np.arange(_TANGENT_SIDE) + 0.5) / _TANGENT_SIDE * 2 - 1
+    made = np.stack([np.eye(_TANGENT_SIDE), slopes, places[:, None] * slopes])
+    return (_cosines(_TANGENT_SIDE) @ made @ reduced).astype(np.float32)
 
 
 def _plane_shape(images: UInt[np.ndarray, "image ..."]) -> tuple[int, int]:
@@ -122,10 +135,21 @@ def positioned(planes: Planes, position: int) -> Float[np.ndarray, "image row2 c
     return moved[:, :: -1 if position & 1 else 1, :: -1 if position & 2 else 1]
 
 
-def positioned_spectra(spectra: Spectra, position: int) -> Spectra:
-    """What `spectra_of` would say of the planes in that position."""
-    signs = (-1.0) ** np.arange(FREQUENCIES, dtype=np.float32)
-    moved = spectra.transpose(0, 2, 1) if position & 4 else spectra
-    if position & 1:
-        moved = moved * signs[:, None]
-    return moved * signs if position & 2 else moved
+def best_positions(ones: Spectra, others: Spectra) -> tuple[Int[np.ndarray, " image"], Spectra]:
+    """In which of the eight positions each of `others` is most like its partner, and what `spectra_of` says of it there."""
+    straight = (ones * others).reshape(len(ones), -1)
+    transposed = (ones * others.transpose(0, 2, 1)).reshape(len(ones), -1)
+    fits = np.hstack([straight @ _SIGNS.T, transposed @ _SIGNS.T])
+    position = fits.argmax(axis=1)
+    moved = np.where((position & 4 > 0)[:, None, None], others.transpose(0, 2, 1), others)
+    return position, moved * _SIGNS[position & 3].reshape(moved.shape)
+
+
+def _signs() -> Float[np.ndarray, "flip value"]:
+    """What each flip does to the coefficients; bit 0 flips rows, bit 1 columns."""
+    one, turned = np.ones(FREQUENCIES, np.float32), (-1.0) ** np.arange(FREQUENCIES, dtype=np.float32)
+    pairs = ((one, one), (turned, one), (one, turned), (turned, turned))
+    return np.stack([np.outer(down, across).ravel() for down, across in pairs])
+
+
+_SIGNS = _signs()

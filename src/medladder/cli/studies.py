@@ -118,8 +118,9 @@ def study(
 def _show_plan(cohort: Any, wishes: dict[str, Any], jobs: int | None, *, as_json: bool) -> None:
     from ..cost import Effort
     from ..planning import Wishes, plan_study
+    from ..progress import Terminal
 
-    planned = plan_study(cohort, Wishes.of(**wishes))
+    planned = plan_study(cohort, Wishes.of(**wishes), progress=Terminal())
     effort = Effort.of(planned.plan, jobs)
     if as_json:
         print_json({"plan": planned.plan.to_json(), **asdict(effort)})
@@ -189,14 +190,14 @@ def check(
     how: CohortOptions,
 ) -> None:
     """Audit a cohort: unreadable files, copies exact and near, label conflicts, patients on both sides, shortcuts."""
-    from ..audit import audit, counts, find_near_copies
+    from ..audit import audit, counts, near_copies_of
     from ..audit.gallery import draw_pairs
     from ..progress import Terminal
 
     with errors_spoken(as_json=as_json):
         _check_mends(fix, out, regroup=regroup)
         cohort = how.read(source)
-        near = find_near_copies(cohort.images, cohort.contents, progress=Terminal())
+        near = near_copies_of(cohort, progress=Terminal())
         findings = audit(cohort, near)
         if html is not None:
             html.write_text(draw_pairs(cohort, near), "utf-8")

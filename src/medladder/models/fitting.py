@@ -121,6 +121,7 @@ def fit_model(
     """
     check_out(Path(out))
     evidence: dict[str, Any] | None = None
+    group_near = False
     if isinstance(source, Cohort):
         if rung is None:
             raise OptionError(
@@ -138,6 +139,7 @@ def fit_model(
         spec = _rung_of_study(plan, weighed, rung)
         images = images_of(folder, plan, cohort, cache, progress)
         evidence, seed = _evidence_of(plan, weighed, spec.rung, is_recommended=rung is None), plan.seed
+        group_near = plan.group_near
         accept = (*plan.accept, *accept)
     return _fit(
         images,
@@ -146,6 +148,7 @@ def fit_model(
         evidence=evidence,
         seed=seed or 0,
         keep_test=keep_test,
+        group_near=group_near,
         accept=tuple(accept),
         device=device,
         jobs=jobs,
@@ -253,30 +256,32 @@ def _fit(
     evidence: dict[str, Any] | None,
     seed: int,
     keep_test: bool,
+    group_near: bool,
     accept: tuple[str, ...],
     device: str,
     jobs: int | None,
     cache: Path | None,
     progress: Progress,
 ) -> Model:
-    findings = audit(cohort)
+    findings = audit(cohort, is_grouped=group_near, progress=progress)
     refuse_unmendable(findings, accept)
     rungs.check_images(spec, cohort.images.shape[1:])
-    draw = rows_to_learn_from(cohort, seed, keep_test=keep_test)
+    draw = rows_to_learn_from(cohort, seed, keep_test=keep_test, group_near=group_near)
     trained, looked = _train(cohort, spec, draw, seed, device, jobs, cache, progress)
     fitted = _with_choices(trained, cohort, spec, draw)
     progress.say("Looking at the training images, and writing the model.")
     at_most = min(LIKENESS_IMAGES, max(64, LIKENESS_VALUES // math.prod(cohort.images.shape[1:])))
     some = evenly(np.arange(len(draw.rows)), at_most)
     likeness = learn_likeness(cohort.images[draw.rows[some]], draw.fold[some], seed=seed)
-    record = _record(cohort, spec, fitted, evidence, findings, seed, keep_test=keep_test)
+    training = _training(cohort, fitted.draw, seed, keep_test=keep_test, group_near=group_near)
+    record = _record(cohort, spec, fitted, evidence, findings, training)
     backbone = Path(spec.files["backbone"]) if "backbone" in spec.files else None
     return write_model(record, fitted.rung, likeness, cohort.hashes_of(draw.rows), out, backbone, looked)
 
 
-def rows_to_learn_from(cohort: Cohort, seed: int, *, keep_test: bool) -> Draw:
-    """All rows that may be learned from, in patient-wise parts."""
-    groups = groups_of(cohort.patients, cohort.contents)
+def rows_to_learn_from(cohort: Cohort, seed: int, *, keep_test: bool, group_near: bool = False) -> Draw:
+    """All rows that may be learned from, in patient-wise parts; with `group_near` near copies are in one part too."""
+    groups = groups_of(cohort.patients, contents_for_grouping(cohort, group_near=group_near))
     left_out = conflicting_rows(cohort)
     if keep_test:
         is_test = cohort.parts == "test"
@@ -408,9 +413,7 @@ def _record(
     fitted: Fitted,
     evidence: Mapping[str, Any] | None,
     findings: Sequence[Finding],
-    seed: int,
-    *,
-    keep_test: bool,
+    training: Mapping[str, Any],
 ) -> ModelRecord:
     held = int(fitted.was_held_out.sum())
     total = sum(fitted.decision.weights)
@@ -431,7 +434,7 @@ def _record(
             "images": held,
         },
         decision={"weights": [weight / total for weight in fitted.decision.weights], "rule": fitted.decision.rule},
-        training=_training(cohort, fitted.draw, seed, keep_test=keep_test),
+        training=training,
         out_of_part=_own_scores(cohort, fitted) if held else None,
         evidence=evidence,
         subgroups=tuple(_subgroups(cohort, fitted)) if held else (),
@@ -445,7 +448,7 @@ def _record(
     )
 
 
-def _training(cohort: Cohort, draw: Draw, seed: int, *, keep_test: bool) -> dict[str, Any]:
+def _training(cohort: Cohort, draw: Draw, seed: int, *, keep_test: bool, group_near: bool) -> dict[str, Any]:
     labels, patients = cohort.labels[draw.rows], cohort.patients[draw.rows]
     per_class = {
         name: {
@@ -463,6 +466,7 @@ def _training(cohort: Cohort, draw: Draw, seed: int, *, keep_test: bool) -> dict
         "prevalence": (np.bincount(labels, minlength=len(cohort.classes)) / len(labels)).tolist(),
         "left_out": len(cohort.labels) - len(draw.rows) + len(cohort.unreadable),
         "test_part_kept_apart": keep_test,
+        "near_copies_grouped": group_near,
         "heights": _spread(cohort.heights[draw.rows]),
         "widths": _spread(cohort.widths[draw.rows]),
         "seed": seed,

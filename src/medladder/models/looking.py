@@ -335,7 +335,12 @@ def _own_draw(opened: Opened, cohort: Cohort) -> Draw | None:
         training = opened.model.record.training
         if cohort.fingerprint != training["cohort"]["fingerprint"]:
             return None
-        return rows_to_learn_from(cohort, opened.seed, keep_test=bool(training["test_part_kept_apart"]))
+        return rows_to_learn_from(
+            cohort,
+            opened.seed,
+            keep_test=bool(training["test_part_kept_apart"]),
+            group_near=bool(training.get("near_copies_grouped", False)),
+        )
     plan = opened.plan
     assert plan is not None
     if cohort.fingerprint != plan.cohort["fingerprint"]:
@@ -353,6 +358,7 @@ def study_draw(plan: Plan, cohort: Cohort, rung: str) -> Draw:
         leave_out=plan.leave_out,
         keep_val=plan.keep_val,
         accept=plan.accept,
+        group_near=plan.group_near,
     )
     [draw] = plan_study(cohort, wishes).draws(FleetKey(rung, plan.sizes[-1], 0, 0, 1))
     return draw
