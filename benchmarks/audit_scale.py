@@ -19,8 +19,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from audit_copies import KINDS, alter, shrunk
 
+from audit_copies import KINDS, alter, shrunk
 from medladder.audit import audit, find_near_copies
 from medladder.cohort import read_cohort
 from medladder.phantoms import draw
@@ -123,8 +123,12 @@ def main() -> None:
         ]
     )
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load before {load:.1f}")
-    print(f"{given.name}, {len(owners)} images: near copies {told['search']:.0f} s, everything else {told['rest']:.0f} s")
-    print(f"{told['cpu']:.0f} s of CPU, at most {told['memory']:.2f} GiB resident; findings: {', '.join(told['kinds'])}")
+    print(
+        f"{given.name}, {len(owners)} images: near copies {told['search']:.0f} s, everything else {told['rest']:.0f} s"
+    )
+    print(
+        f"{told['cpu']:.0f} s of CPU, at most {told['memory']:.2f} GiB resident; findings: {', '.join(told['kinds'])}"
+    )
     print(*(f"{kind} {hits[kinds == at].mean():.1%}" for at, kind in enumerate(KINDS)), sep=", ")
     print(f"{int((one != other).sum())} pairs of different patients, {int((one == other).sum())} of one")
 

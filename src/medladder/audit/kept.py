@@ -43,7 +43,9 @@ def contents_for_grouping(
     cohort: Cohort, *, group_near: bool, progress: Progress = QUIET
 ) -> Shaped[np.ndarray, " image"]:
     """What `groups_of` is to take for copies: exact ones, or near ones too."""
-    return merged_contents(cohort.contents, near_copies_of(cohort, progress=progress)) if group_near else cohort.contents
+    return (
+        merged_contents(cohort.contents, near_copies_of(cohort, progress=progress)) if group_near else cohort.contents
+    )
 
 
 def _hash_of(cohort: Cohort) -> str:

@@ -175,9 +175,7 @@ def _agreeing(
     return NearCopies(pairs[kept], position[kept], scores[kept])
 
 
-def _moved(
-    planes: Float[np.ndarray, "pair a b"], position: Int[np.ndarray, " pair"]
-) -> Float[np.ndarray, "pair a b"]:
+def _moved(planes: Float[np.ndarray, "pair a b"], position: Int[np.ndarray, " pair"]) -> Float[np.ndarray, "pair a b"]:
     """Each plane in its own position."""
     moved = planes.copy()
     for one in range(1, POSITIONS):

@@ -25,6 +25,13 @@ _STEPS_AT_HALF, _STEPS_IN_FULL = 2, 3
 _LEAST_ROUGH = 0.79
 """Of the detail before the last steps of the fit, which add up to .06 for copies."""
 
+_CLIPPED = 0.002
+"""Values nearer than this to black or white are clipped: a copy that was brightened has lost its detail there."""
+_LEAST_SHOWN = 0.3
+"""With less of the picture unclipped, all of it is compared: black around a small organ is no damage."""
+_ALL = 0.999
+"""A pixel that is laid over the other picture counts if none that it is mixed of is clipped; rounding leaves so much."""
+
 Planes = Float[np.ndarray, "pair row column"]
 Frames = Float[np.ndarray, "pair axis 2"]
 """Of each pair and axis, the shift and the stretch of one picture on the other, in half sides; 0 and 1 for a copy."""
@@ -76,10 +83,11 @@ def agreement(ones: Planes, others: Planes, of: Int[np.ndarray, " pair2"]) -> Fl
 
 def _scored(ones: Planes, at: Int[np.ndarray, " pair"], others: Planes, frames: Frames) -> Float[np.ndarray, " pair"]:
     """Agreement of the detail of pictures that lie so, in the better of both bands; 0 where they share too little."""
-    inside, scores = _inside(others.shape[1]), []
+    scores = []
+    shows, _ = _warped(_shows_detail(others), frames)
+    weights = (shows > _ALL) * _inside(others.shape[1]) * _shows_detail(ones)[at]
     for own, detail in zip(_details(ones), _details(others), strict=True):
-        warped, seen = _warped(detail, frames)  # in this order: what lies without has no detail
-        scores.append(_correlation(own[at], warped, seen * inside))
+        scores.append(_correlation(own[at], _warped(detail, frames)[0], weights))  # detail first: what is without has none
     best = np.maximum(1 - _WIDE_STRICTNESS * (1 - scores[0]), scores[1])
     is_near = np.abs(frames - np.array([0.0, 1.0], np.float32)).max(axis=(1, 2)) <= LARGEST_CROP
     return np.where(is_near, best, np.float32(0.0)).astype(np.float32)
@@ -106,9 +114,7 @@ def _laid_over(
     return frames
 
 
-def _gain(
-    fixed: Planes, warped: Planes, seen: Planes
-) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, " pair"]]:
+def _gain(fixed: Planes, warped: Planes, seen: Planes) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, " pair"]]:
     """Gain and offset from one picture's values to the other's, where both are seen."""
     n = np.maximum(seen.sum(axis=(1, 2)), 1.0)
     one, other = (seen * fixed).sum(axis=(1, 2)) / n, (seen * warped).sum(axis=(1, 2)) / n
@@ -156,6 +162,13 @@ def _blur(side: int, deviation: float) -> Float[np.ndarray, "side side"]:
     apart = np.arange(side)[:, None] - np.arange(side)
     weights = np.exp(-0.5 * (apart / deviation) ** 2)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _shows_detail(planes: Planes) -> Planes:
+    """0 where a picture is clipped at black or white, unless that is most of it, else 1."""
+    shows = ((planes > _CLIPPED) & (planes < 1 - _CLIPPED)).astype(np.float32)
+    is_clipped = shows.mean(axis=(1, 2), keepdims=True) < _LEAST_SHOWN
+    return np.where(is_clipped, np.float32(1.0), shows)
 
 
 def _inside(side: int) -> Float[np.ndarray, "side side"]:

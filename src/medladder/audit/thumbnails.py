@@ -136,7 +136,7 @@ def positioned(planes: Planes, position: int) -> Float[np.ndarray, "image row2 c
 
 
 def best_positions(ones: Spectra, others: Spectra) -> tuple[Int[np.ndarray, " image"], Spectra]:
-    """In which of the eight positions each of `others` is most like its partner, and what `spectra_of` says of it there."""
+    """The position, of the eight, in which each of `others` is most like its partner, and its spectrum there."""
     straight = (ones * others).reshape(len(ones), -1)
     transposed = (ones * others.transpose(0, 2, 1)).reshape(len(ones), -1)
     fits = np.hstack([straight @ _SIGNS.T, transposed @ _SIGNS.T])

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from sklearn.base import BaseEstimator
 
 from medladder import rungs
-from medladder.audit import Finding, audit, conflicting_rows, refuse_unmendable
+from medladder.audit import Finding, audit, conflicting_rows, contents_for_grouping, refuse_unmendable
 from medladder.cohort import Cohort, Origin, join_test, read_origin
 from medladder.cost import seconds_a_fit
 from medladder.decision import Decision, apparent_shares, choose_decision
