@@ -55,6 +55,13 @@ def test_one_file_is_to_blame_and_the_others_go_on(faulty: Pool, culprit: str, r
     assert [answer.get("header") for place, answer in enumerate(answers) if place != 20] == names[:20] + names[21:]
 
 
+def test_a_file_that_hangs_takes_no_more_than_its_own_time(faulty: Pool) -> None:
+    list(faulty.answer(look(*map(str, range(40)))))  # both have started
+    begun = time.monotonic()
+    assert "reason" in next(faulty.answer(look("hang", *map(str, range(15)))))
+    assert time.monotonic() - begun < 16 * pool.SECONDS_A_FILE / 2
+
+
 def test_a_series_has_as_much_time_as_it_has_files(faulty: Pool) -> None:
     assert pool._files_of({"prepare": ["a", "b", "c"]}) == 3
     assert pool._files_of({"look": "a"}) == 1
@@ -105,4 +112,5 @@ def test_a_worker_may_not_take_all_memory() -> None:
 def test_a_worker_ends_with_its_input() -> None:
     worker = subprocess.Popen(pool.COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     said, _ = worker.communicate(json.dumps([{"look": "gone"}]).encode() + b"\n", timeout=60)
-    assert (worker.returncode, json.loads(said)) == (0, [{"reason": "it is not there"}])
+    ready, answer = said.splitlines(keepends=True)
+    assert (worker.returncode, ready, json.loads(answer)) == (0, pool.READY, {"reason": "it is not there"})

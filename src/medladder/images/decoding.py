@@ -19,7 +19,7 @@ from .cache import Facts, PreparedImages, cached, key_of, read_entry, take_room,
 from .image import FACTS, Header, Image
 from .names import READABLE
 from .pool import decoding_pool
-from .prepare import PREPARATION_PROTOCOL, Preparation, prepare
+from .prepare import PREPARATION_PROTOCOL, prepare
 from .reading import LARGEST_DEFAULT, Reading, Source, find_sources, refusal_of
 
 
@@ -128,9 +128,10 @@ def _decode(
     scratch = entry / "scratch"
     with scratch.open("wb") as file:
         take_room(file, int(np.prod(shape)) * dtype.itemsize)
+    settings = preparation.to_json()
     into = {"path": str(scratch), "dtype": dtype.str, "shape": shape}
     jobs = [
-        {**job_of([paths[i] for i in source.members], source, preparation), "into": {**into, "at": at}}
+        {**job_of([paths[i] for i in source.members], source, settings), "into": {**into, "at": at}}
         for at, source in enumerate(sources)
     ]
     before = [_stamp(path) for path in paths]
@@ -149,13 +150,13 @@ def _decode(
     scratch.unlink()
 
 
-def job_of(paths: Sequence[Path], source: Source, preparation: Preparation) -> dict[str, Any]:
-    """What the decoding pool is asked to prepare one image."""
+def job_of(paths: Sequence[Path], source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the decoding pool is asked to prepare one image; `settings` are those of the preparation."""
     return {
         "prepare": [str(path) for path in paths],
         "frame": source.frame,
         "is_stack": source.is_stack,
-        "preparation": preparation.to_json(),
+        "preparation": settings,
     }
 
 

@@ -1,8 +1,7 @@
 """Processes that decode images side by side, under limits of time and memory, kept for the next call.
 
 A C decoder cannot be stopped from within, so it runs in a process that can be ended from without (`worker`). Jobs go
-out in bundles; where a bundle takes too long or ends its process, its jobs are given out again one by one, and the one
-to blame is answered with a reason.
+out in bundles and are answered one by one, so that the one that takes too long or ends the process is known.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,10 +27,20 @@ from jaxtyping import UInt
 SECONDS_A_FILE = 10.0
 """No file may take longer; a series as often as it has files."""
 
+_SECONDS_TO_START = 60.0
+
 COMMAND = (sys.executable, "-m", "medladder.images.worker")
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-_BUNDLE = 16
+READY = b"ready\n"
+"""What a process says first."""
+
+_SETTINGS = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1"),
+    # Memory of one image serves for the next: asking the system anew cost a quarter of the time (glibc; Pillow).
+    **dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(32 * 2**20)),
+    "PILLOW_BLOCKS_MAX": "4",
+}
+_BUNDLE = 32
 _AHEAD = 2
 
 Job = dict[str, Any]
@@ -43,51 +53,64 @@ class _Worker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_closed = False
+        self._until = 0.0
         self.was_slow = False
 
-    def ask(self, jobs: Sequence[Job]) -> list[Answer] | None:
-        """Answers to all jobs, pixels under `pixels`; None where the process ended or was ended for its slowness."""
+    def ask(self, jobs: Sequence[Job]) -> list[Answer]:
+        """Answers in order, pixels under `pixels`; fewer than jobs where one ended the process or was too slow."""
         self.was_slow = False
+        answers: list[Answer] = []
         if self._is_closed:
-            return None
+            return answers
+        self._until = time.monotonic() + _SECONDS_TO_START
+        is_new = self._process is None
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        clock = threading.Timer(SECONDS_A_FILE * sum(_files_of(job) for job in jobs), self._end_slow)
-        clock.daemon = True
+        clock = threading.Thread(target=self._watch, args=(process, watched := threading.Event()), daemon=True)
         clock.start()
         try:
+            if is_new and process.stdout.readline() != READY:
+                raise EOFError
+            self._allow(jobs[0])
             process.stdin.write(json.dumps(jobs, separators=(",", ":")).encode() + b"\n")
             process.stdin.flush()
-            line = process.stdout.readline()
-            answers = None if not line.endswith(b"\n") else [_with_pixels(one, process) for one in json.loads(line)]
+            for at in range(len(jobs)):
+                line = process.stdout.readline()
+                if not line.endswith(b"\n"):
+                    break
+                answers.append(_with_pixels(json.loads(line), process))
+                self._allow(jobs[min(at + 1, len(jobs) - 1)])
         except (OSError, EOFError, ValueError):
-            answers = None
+            pass  # the process ended
         finally:
-            clock.cancel()
-        if answers is None:
+            watched.set()
+        if len(answers) < len(jobs):
             self.end()
         return answers
 
+    def _allow(self, job: Job) -> None:
+        self._until = time.monotonic() + SECONDS_A_FILE * _files_of(job)
+
+    def _watch(self, process: subprocess.Popen[bytes], is_over: threading.Event) -> None:
+        while not is_over.wait(SECONDS_A_FILE / 10):
+            if time.monotonic() >= self._until:
+                self.was_slow = True
+                process.kill()
+                return
+
     def _start(self) -> subprocess.Popen[bytes]:
         places = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        threads = dict.fromkeys(
-            ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1"
-        )
         self._process = subprocess.Popen(
             COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **places, **threads},
+            env={**os.environ, **places, **_SETTINGS},
         )
         return self._process
 
-    def _end_slow(self) -> None:
-        self.was_slow = True
-        self.interrupt()
-
     def interrupt(self) -> None:
-        """Have a question that is under way answered by None."""
+        """Leave what is under way unanswered."""
         process = self._process
         if process is not None:
             process.kill()
@@ -158,19 +181,23 @@ class Pool:
         asked.busy.add(worker)
         try:
             answers = worker.ask(jobs)
-            if answers is not None:
-                return answers
-            if len(jobs) == 1 or asked.is_stopped:
-                return [_blame(worker)] * len(jobs)
-            return [self._answer_alone(worker, job, asked) for job in jobs]
+            while len(answers) < len(jobs) and not asked.is_stopped:
+                answers.append(self._blame(worker, jobs[len(answers)]))
+                answers += worker.ask(jobs[len(answers) :]) if len(answers) < len(jobs) else []
+            return answers
         finally:
             asked.busy.discard(worker)
             self._idle.put(worker)
 
     @staticmethod
-    def _answer_alone(worker: _Worker, job: Job, asked: _Asked) -> Answer:
-        answers = None if asked.is_stopped else worker.ask([job])
-        return _blame(worker) if answers is None else answers[0]
+    def _blame(worker: _Worker, job: Job) -> Answer:
+        """Why a job was not answered; where it ended the process, another is asked: memory may have run low."""
+        if not worker.was_slow:
+            for answer in worker.ask([job]):
+                return answer
+        is_slow = worker.was_slow
+        reason = f"reading it takes longer than {SECONDS_A_FILE:g} s" if is_slow else "reading it ended the decoder"
+        return {"reason": reason}
 
     def end(self) -> None:
         """End all processes."""
@@ -190,12 +217,6 @@ class _Asked:
         self.is_stopped = True
         for worker in list(self.busy):
             worker.interrupt()
-
-
-def _blame(worker: _Worker) -> Answer:
-    if worker.was_slow:
-        return {"reason": f"reading it takes longer than {SECONDS_A_FILE:g} s"}
-    return {"reason": "reading it ended the decoder"}
 
 
 def _bundled(jobs: Iterable[Job]) -> Iterator[list[Job]]:

@@ -27,8 +27,6 @@ from .wholeness import (
     may_lack_rows,
 )
 
-_was_grey = True
-
 _DEEP_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 
@@ -70,22 +68,9 @@ def read_image(path: Path) -> Image:
         The file is missing, truncated, not an image, too large, has 16 bits a colour channel, or holds values that have
         no stated range.
     """
-    image = _read(path, tries_grey=_was_grey)
-    if image is None:
-        image = _read(path, tries_grey=False)
-        assert image is not None
-    return image
-
-
-def _read(path: Path, *, tries_grey: bool) -> Image | None:
-    """Decode one file; None where it was tried as grey and is not."""
-    global _was_grey
     with _opened(path) as picture, _plain_reasons(path):
         is_upright = _orientation(picture, path) == 1
-        is_colour_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.mode == "RGB"
         is_progressive = bool(picture.info.get("progressive"))
-        if tries_grey and is_colour_jpeg and is_upright and not is_progressive:
-            return _brightness(picture, path)
         is_covered = not isinstance(picture, TiffImagePlugin.TiffImageFile) or _is_covered(picture)
         picture.load()
         if not is_covered or not _is_whole(picture, path):
@@ -95,8 +80,6 @@ def _read(path: Path, *, tries_grey: bool) -> Image | None:
         if is_progressive and not has_all_scans(path.read_bytes()):
             notes.append("its last scans are missing, and it is blurred")
         pixels = _pixels(picture if is_upright else ImageOps.exif_transpose(picture), path)
-    if is_colour_jpeg:
-        _was_grey = pixels.shape[2] == 1
     return Image(pixels, notes=tuple(notes))
 
 
@@ -124,25 +107,6 @@ def _is_whole(picture: Pillow.Image, path: Path) -> bool:
 def _decoded_jpeg(stream: bytes) -> UInt[np.ndarray, "row column *channel"]:
     with Pillow.open(io.BytesIO(stream), formats=("JPEG",)) as picture:
         return np.asarray(picture)
-
-
-def _brightness(picture: Pillow.Image, path: Path) -> Image | None:
-    """A colour JPEG whose colours are all grey, as many radiographs are stored; None where it is anything else.
-
-    Where both colour differences are 128 everywhere, red, green and blue are the brightness itself, so that none of
-    them has to be worked out. It is tried while the last one was grey, for images of a cohort are mostly alike.
-    """
-    global _was_grey
-    picture.draft("YCbCr", picture.size)
-    picture.load()
-    if picture.mode != "YCbCr":
-        _was_grey = False
-        return None
-    if not _is_whole(picture, path):
-        raise ImageError(path.name, MISSING_ROWS)
-    brightness, blue, red = picture.split()
-    _was_grey = blue.getextrema() == (128, 128) == red.getextrema()
-    return Image(np.asarray(brightness)[:, :, None]) if _was_grey else None
 
 
 def _opened(path: Path) -> Pillow.Image:
@@ -223,7 +187,10 @@ def _pixels(picture: Pillow.Image, path: Path) -> UInt[np.ndarray, "row column c
 def _grey_where_equal(picture: Pillow.Image) -> UInt[np.ndarray, "row column channel"]:
     # Four bytes a pixel, compared as one number: five times faster than along the channels. Many radiographs come so.
     packed = np.frombuffer(picture.tobytes("raw", "RGBX"), "<u4")
-    if ((packed ^ (packed >> 8)) & 0xFFFF).any():
+    unlike = packed >> 8
+    unlike ^= packed
+    unlike &= 0xFFFF
+    if unlike.any():
         return np.asarray(picture)
     return packed.astype(np.uint8).reshape(picture.height, picture.width, 1)
 

@@ -1,7 +1,8 @@
 """A process that decodes images for another one: a broken file, or a broken decoder, ends this process alone.
 
-Run as `python -m medladder.images.worker`. A line of standard input is a JSON list of jobs, and is answered by a line
-with as many answers, in order, and then the bytes of the arrays that the answers announce. It ends with its input.
+Run as `python -m medladder.images.worker`; it says `ready` once it is. A line of standard input is a JSON list of jobs.
+Each is answered in its turn, by a line of JSON and the bytes of the array that the line announces. It ends with its
+input.
 
 - `{"look": PATH}` is answered by `{"header": …}`.
 - `{"prepare": [PATH, …], "frame", "is_stack", "preparation"}` by `{"content", "is_colour", "notes", "shape", "dtype"}`
@@ -25,6 +26,7 @@ from jaxtyping import UInt
 
 from ..errors import ImageError
 from .formats import read_header, read_image
+from .pool import READY
 from .prepare import Preparation, prepare
 from .raster import raise_limit_of_pillow
 
@@ -41,18 +43,15 @@ def main() -> None:
     answers = _own_output()
     raise_limit_of_pillow()
     limit_memory()
+    answers.write(READY)
+    answers.flush()
     for line in sys.stdin.buffer:
-        told: list[Answer] = []
-        arrays: list[bytes] = []
         for job in json.loads(line):
             answer, pixels = answer_job(job)
-            told.append(answer)
+            answers.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
             if pixels is not None:
-                arrays.append(np.ascontiguousarray(pixels).tobytes())
-        answers.write(json.dumps(told, separators=(",", ":")).encode() + b"\n")
-        for array in arrays:
-            answers.write(array)
-        answers.flush()
+                answers.write(np.ascontiguousarray(pixels).data)
+            answers.flush()
 
 
 def _own_output() -> BinaryIO:

@@ -185,7 +185,8 @@ def _below(folder: Path) -> Iterator[_Wanted]:
 
 def _decoded(wanted: Sequence[_Wanted], preparation: Preparation, shape: tuple[int, ...]) -> Iterator[_Decoded]:
     """In order; files come from the decoding pool, which is ahead of whoever asks."""
-    jobs = (job_of(one.paths, one.source or Source((0,), ()), preparation) for one in wanted if one.pixels is None)
+    settings = preparation.to_json()
+    jobs = (job_of(one.paths, one.source or Source((0,), ()), settings) for one in wanted if one.pixels is None)
     answers = decoding_pool().answer(jobs)
     for one in wanted:
         if one.pixels is not None:
