@@ -16,7 +16,7 @@ from medladder.audit.gallery import draw_pairs
 from medladder.audit.mending import drop_duplicates, regroup, write_manifest
 from medladder.audit.near import no_near_copies
 from medladder.audit.neighbours import nearest
-from medladder.audit.thumbnails import grey_planes, invariants_of, positioned, positioned_spectra, spectra_of
+from medladder.audit.thumbnails import best_positions, grey_planes, invariants_of, positioned, spectra_of
 from medladder.cohort import Cohort, read_cohort
 from medladder.errors import CohortError
 from medladder.phantoms import draw
@@ -146,7 +146,10 @@ def test_spectra_turn_with_the_picture_and_invariants_stay() -> None:
     (spectra,) = spectra_of(images)
     for position in range(8):
         (turned,) = spectra_of(np.round(positioned(planes, position) * 255).astype(np.uint8))
-        np.testing.assert_allclose(turned, positioned_spectra(spectra, position), atol=1e-5)
+        back, moved = best_positions(spectra, turned)
+        np.testing.assert_allclose(moved, spectra, atol=1e-5)
+        for plane, turned_plane, how in zip(planes, positioned(planes, position), back.tolist(), strict=True):
+            np.testing.assert_array_equal(positioned(turned_plane[None], how)[0], plane)
         np.testing.assert_allclose(invariants_of(turned), invariants_of(spectra), atol=1e-5)
 
 

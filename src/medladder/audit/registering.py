@@ -30,7 +30,7 @@ _CLIPPED = 0.002
 _LEAST_SHOWN = 0.3
 """With less of the picture unclipped, all of it is compared: black around a small organ is no damage."""
 _ALL = 0.999
-"""A pixel that is laid over the other picture counts if none that it is mixed of is clipped; rounding leaves so much."""
+"""A pixel laid over the other picture counts if none that it is mixed of is clipped; less for rounding."""
 
 Planes = Float[np.ndarray, "pair row column"]
 Frames = Float[np.ndarray, "pair axis 2"]
@@ -87,7 +87,8 @@ def _scored(ones: Planes, at: Int[np.ndarray, " pair"], others: Planes, frames: 
     shows, _ = _warped(_shows_detail(others), frames)
     weights = (shows > _ALL) * _inside(others.shape[1]) * _shows_detail(ones)[at]
     for own, detail in zip(_details(ones), _details(others), strict=True):
-        scores.append(_correlation(own[at], _warped(detail, frames)[0], weights))  # detail first: what is without has none
+        warped, _ = _warped(detail, frames)  # in this order: what lies without has no detail
+        scores.append(_correlation(own[at], warped, weights))
     best = np.maximum(1 - _WIDE_STRICTNESS * (1 - scores[0]), scores[1])
     is_near = np.abs(frames - np.array([0.0, 1.0], np.float32)).max(axis=(1, 2)) <= LARGEST_CROP
     return np.where(is_near, best, np.float32(0.0)).astype(np.float32)
