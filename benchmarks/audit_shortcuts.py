@@ -1,7 +1,8 @@
 """Shortcuts that the audit finds where one was planted, and where none was, in drawn cohorts. Prints one table.
 
-The planted one is a maker, one of two, that tells the class with the AUROC given, in 200 patients; the clean cohorts
-have the same column at random.
+What is planted agrees with the class in 7 of 10 of the 200 patients, so that it alone tells the class with AUROC .7. Of
+the clean cohorts, a third each of nodule, atrophy and cells, every patient has all of it at random, and the false
+alarms of all are counted together. Files are written and read through the ordinary door.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
+from PIL import Image, ImageDraw
 
 from medladder.audit.shortcuts import shortcuts
 from medladder.cohort import Cohort, read_cohort
@@ -19,48 +22,88 @@ from medladder.phantoms import draw
 
 PATIENTS = 200
 AUROC = 0.7
+SIDE = 64
+NAMES = ("nodule", "atrophy", "cells")
+COLUMNS = {"maker": ("Siemens", "GE"), "site": ("north", "south")}
+IN_PICTURE, IN_FILE = ("border", "text"), ("compression", "bit depth", "size")
+PLANTED = (*COLUMNS, *IN_PICTURE, *IN_FILE)
 
 
-def cohort_of(name: str, seed: int, folder: Path) -> Cohort:
-    """A drawn cohort of `PATIENTS`, through the ordinary door."""
-    drawn = draw(name, n_patients=PATIENTS, size=32, seed=seed)
-    path = folder / f"{name}{seed}.npz"
-    grey = drawn.images if drawn.images.ndim == 3 else drawn.images.mean(axis=-1).astype(np.uint8)
-    empty = {f"{part}_{what}": value[:0] for part in ("val", "test") for what, value in _arrays(grey, drawn.labels)}
-    np.savez(path, **{f"train_{what}": value for what, value in _arrays(grey, drawn.labels)}, **empty)
-    cohort = read_cohort(path, cache=folder)
-    return replace(cohort, patients=drawn.patients, patients_known=True, columns={})
+def marked(pixels: np.ndarray, kind: str) -> np.ndarray:
+    """With a border of two bright pixels, or a letter in the corner, as technicians leave it."""
+    picture = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(picture)
+    if kind == "border":
+        pen.rectangle((0, 0, SIDE - 1, SIDE - 1), outline=200, width=2)
+    else:
+        pen.text((3, 1), "L", fill=255)
+    return np.asarray(picture)
 
 
-def _arrays(images: np.ndarray, labels: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
-    return (("images", images), ("labels", labels.reshape(-1, 1)))
+def save(pixels: np.ndarray, path: Path, kinds: set[str]) -> str:
+    """As a file, whose name is returned: of 16 bits, or a JPEG of much or little compression, and perhaps larger."""
+    picture = Image.fromarray(pixels)
+    if "size" in kinds:
+        picture = picture.resize((80, 80), Image.Resampling.BILINEAR)
+    if "bit depth" in kinds:
+        path = path.with_suffix(".png")
+        Image.fromarray(np.asarray(picture).astype(np.uint16) * 257).save(path)
+    else:
+        path = path.with_suffix(".jpg")
+        picture.save(path, quality=60 if "compression" in kinds else 90)
+    return path.name
 
 
-def with_maker(cohort: Cohort, auroc: float, seed: int) -> Cohort:
-    """With a column maker that tells the first class from the others with this AUROC; 0.5 for nothing."""
+def cohort_of(name: str, seed: int, folder: Path, planted: str | None) -> Cohort:
+    """Drawn patients with one picture each; what is planted goes with the class, all else is everyone's or random."""
+    drawn = draw(name, n_patients=PATIENTS, size=SIDE, seed=seed)
+    _, first = np.unique(drawn.patients, return_index=True)
+    images, labels = drawn.images[first], drawn.labels[first]
+    grey = images if images.ndim == 3 else images.mean(axis=-1).astype(np.uint8)
     rng = np.random.default_rng(seed)
-    agrees = rng.random(cohort.patients.max() + 1) < auroc
-    is_a = np.where(agrees[cohort.patients], cohort.labels == 0, cohort.labels != 0)
-    return replace(cohort, columns={"maker": np.where(is_a, "A", "B")})
+
+    def has(kind: str) -> Bool[np.ndarray, " image"]:
+        if planted is None:
+            return rng.random(len(labels)) < 0.5
+        return (labels == 0) == (rng.random(len(labels)) < AUROC) if kind == planted else np.zeros(len(labels), bool)
+
+    of = {kind: has(kind) for kind in PLANTED}
+    if planted is None:  # files of 16 bits are no JPEG
+        of["compression"] &= ~of["bit depth"]
+    rows = ["path,label,patient,maker,site"]
+    for i, pixels in enumerate(grey):
+        for kind in IN_PICTURE:
+            pixels = marked(pixels, kind) if of[kind][i] else pixels
+        file = save(pixels, folder / f"{i}", {kind for kind in IN_FILE if of[kind][i]})
+        told = (kinds[int(of[column][i])] for column, kinds in COLUMNS.items())
+        rows.append(f"{file},{drawn.classes[labels[i]]},p{i},{','.join(told)}")
+    (folder / "labels.csv").write_text("\n".join(rows), "utf-8")
+    return replace(read_cohort(folder / "labels.csv", cache=folder / "cache"), patients_known=True)
+
+
+def alarms(name: str, seed: int, planted: str | None) -> list[bool]:
+    """Of each finding, whether it is of the frame."""
+    with tempfile.TemporaryDirectory() as folder:
+        return ["border" in one.message for one in shortcuts(cohort_of(name, seed, Path(folder), planted))]
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cohorts", type=int, default=204)
-    n = parser.parse_args().cohorts // 3
-    print(f"{'':10} cohorts   found, AUROC {AUROC}   false alarms   of these the frame")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("nodule", "atrophy", "cells"):
-            found = alarms = frames = 0
-            for seed in range(5000, 5000 + n):
-                cohort = cohort_of(name, seed, Path(folder))
-                told = [finding.message for finding in shortcuts(with_maker(cohort, AUROC, seed))]
-                found += any("maker" in message for message in told)
-                told = [finding.message for finding in shortcuts(with_maker(cohort, 0.5, seed + 7))]
-                alarms += bool(told)
-                frames += any("border" in message for message in told)
-            print(f"{name:10} {n:7} {found / n:15.1%} {alarms:10} ({alarms / n:.1%}) {frames:12}", flush=True)
+    parser.add_argument("--clean", type=int, default=204)
+    parser.add_argument("--planted", type=int, default=102, help="cohorts a kind")
+    given = parser.parse_args()
+    for kind in PLANTED:
+        n = given.planted // len(NAMES)
+        found = [
+            sum((kind in IN_PICTURE) in alarms(name, seed, kind) for seed in range(5000, 5000 + n)) for name in NAMES
+        ]
+        parts = ", ".join(f"{name} {hits}" for name, hits in zip(NAMES, found, strict=True))
+        print(f"{kind:12} found in {sum(found) / (n * len(NAMES)):6.1%} of {n * len(NAMES)} ({parts})", flush=True)
+    n = given.clean // len(NAMES)
+    false = [alarms(name, seed, None) for name in NAMES for seed in range(6000, 6000 + n)]
+    n_false, n_frame = sum(map(bool, false)), sum(any(one) for one in false)
+    print(f"nothing      false alarms in {n_false / len(false):6.1%} of {len(false)}, of these {n_frame} by the frame")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from ..errors import CohortError, OptionError, unknown_name
 from ..splits import groups_of
 from .copies import conflicting_rows
 from .near import NearCopies, merged_contents
+from .places import folder_of
 
 FIXES = ("drop-duplicates",)
 _RANK = {"test": 0, "val": 1, "train": 2}
@@ -94,14 +95,8 @@ def write_manifest(cohort: Cohort, mend: Mend, path: Path) -> None:
 
 
 def _folder_of(cohort: Cohort) -> Path:
-    source = Path(cohort.origins[0].source) if len(cohort.origins) == 1 else None
-    folder = None if source is None else source if source.is_dir() else source.parent
-    if (
-        source is None
-        or folder is None
-        or source.suffix == ".npz"
-        or not all((folder / f).exists() for f in cohort.files)
-    ):
+    folder = folder_of(cohort)
+    if folder is None or not all((folder / file).exists() for file in cohort.files):
         raise OptionError(
             found=f"'{cohort.name}' is not made of one file an image.",
             needed="A folder of class folders, or a table of files.",

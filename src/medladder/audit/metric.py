@@ -57,12 +57,11 @@ def _within(
     return total / n
 
 
-def _varied(planes: Planes, rng: np.random.Generator) -> Planes:
+def _varied(planes: Planes, rng: np.random.Generator) -> Float[np.ndarray, "image row2 column2"]:
     """Cut at each side by up to a twentieth and seen through another window."""
     height, width = planes.shape[1:]
     top, bottom = np.round(rng.uniform(0, _LARGEST_CUT, 2) * height).astype(int)
     left, right = np.round(rng.uniform(0, _LARGEST_CUT, 2) * width).astype(int)
     gain, offset, gamma = rng.uniform(0.85, 1.2), rng.uniform(-0.08, 0.08), rng.uniform(0.85, 1.18)
     seen = planes[:, top : height - bottom, left : width - right]
-    varied: Planes = np.clip(seen**gamma * gain + offset, 0.0, 1.0).astype(np.float32)
-    return varied
+    return np.clip(seen**gamma * gain + offset, 0.0, 1.0).astype(np.float32)

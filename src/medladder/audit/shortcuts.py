@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy.stats import norm, rankdata
 
 from ..cohort import Cohort
+from ..images.encoding import read_encoding
 from .finding import Finding
+from .places import paths_of
 from .thumbnails import grey_planes, resized
 
 ACQUISITION = (
@@ -86,14 +88,27 @@ def _some_rows(cohort: Cohort) -> Int[np.ndarray, " row"]:
 def _acquisition(
     cohort: Cohort, rows: Int[np.ndarray, " row"]
 ) -> tuple[tuple[str, ...], Float[np.ndarray, "row value"]]:
-    """Size, aspect and columns of the acquisition as numbers, and the names of those that vary."""
+    """Size, aspect, how files were stored and columns of the acquisition as numbers, and the names of what varies."""
     height, width = np.log(cohort.heights[rows]), np.log(cohort.widths[rows])
     told = {"size": ((height + width) / 2)[:, None], "aspect": (height - width)[:, None]}
-    for name, texts in cohort.columns.items():
-        if name.lower() in ACQUISITION:
-            told[name] = _coded(texts[rows])
+    told |= {name: _coded(texts) for name, texts in _encodings(cohort, rows).items()}
+    told |= {name: _coded(texts[rows]) for name, texts in cohort.columns.items() if name.lower() in ACQUISITION}
     varied = {name: values for name, values in told.items() if values.size and np.ptp(values, axis=0).any()}
     return tuple(varied), np.hstack([np.empty((len(rows), 0)), *varied.values()])
+
+
+def _encodings(cohort: Cohort, rows: Int[np.ndarray, " row"]) -> dict[str, Shaped[np.ndarray, " row"]]:
+    """How each image's file was stored, where images are files of their own."""
+    paths = paths_of(cohort, rows)
+    if paths is None:
+        return {}
+    stored = [read_encoding(path) for path in paths]
+    return {
+        "file format": np.array([one.kind for one in stored]),
+        "bit depth": np.array([one.bits for one in stored]),
+        "channels": np.array([one.channels for one in stored]),
+        "compression": np.array([one.compression for one in stored]),
+    }
 
 
 def _coded(texts: Shaped[np.ndarray, " row"]) -> Float[np.ndarray, "row value"]:
