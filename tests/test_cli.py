@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -247,3 +248,63 @@ def test_pneumoniamnist_from_npz_to_report(shared_data: Callable[[str], Path], t
     assert evidence["n_test"]["per_class"] == [234, 390]
     assert svm["auroc"]["low"] > 0.8
     assert evidence["verdict"]["recommended"] == "svm"
+
+
+def _with_copies(class_folders: Path) -> Path:
+    """One copy of the same class, and one under another."""
+    shutil.copy(class_folders / "clear" / "00.png", class_folders / "clear" / "copy.png")
+    shutil.copy(class_folders / "clear" / "05.png", class_folders / "effusion" / "copy.png")
+    return class_folders
+
+
+def _bytes_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_check_exits_0_whatever_it_finds_and_2_if_strict(class_folders: Path) -> None:
+    found = {finding["kind"]: finding for finding in answer("check", _with_copies(class_folders))["findings"]}
+    assert found["label-conflict"]["files"] == ["clear/05.png", "effusion/copy.png"]
+    assert set(found["exact-duplicate"]["files"]) >= {"clear/00.png", "clear/copy.png"}
+    assert call("check", class_folders).exit_code == 0
+    assert call("check", class_folders, "--strict").exit_code == 2
+
+
+def test_check_shows_copies_side_by_side(class_folders: Path, tmp_path: Path) -> None:
+    page = tmp_path / "pairs.html"
+    before = _bytes_in(_with_copies(class_folders))
+    assert call("check", class_folders, "--html", page).exit_code == 0
+    shown = page.read_text("utf-8")
+    for name in ("clear/00.png", "clear/copy.png", "clear/05.png", "effusion/copy.png"):
+        assert name in shown
+    assert "http" not in shown, "nothing is fetched"
+    assert "there already" in refused("check", class_folders, "--html", page)["found"]
+    assert page.read_text("utf-8") == shown
+    assert "There is no folder" in refused("check", class_folders, "--html", tmp_path / "none" / "pairs.html")["found"]
+    assert _bytes_in(class_folders) == before, "no image is touched"
+
+
+def test_mends_are_new_manifests_and_nothing_is_overwritten(class_folders: Path) -> None:
+    before = _bytes_in(_with_copies(class_folders))
+    once, grouped = class_folders / "once.csv", class_folders / "grouped.csv"
+    result = call("check", class_folders, "--fix", "drop-duplicates", "--out", once)
+    assert result.exit_code == 0
+    assert "39 images kept" in result.stderr
+    assert answer("check", once)["counts"]["images"] == 39
+    assert call("check", class_folders, "--regroup", "--out", grouped).exit_code == 0
+    assert answer("check", grouped)["counts"]["patients"] == 39
+    written = once.read_bytes()
+    assert "there already" in refused("check", class_folders, "--fix", "drop-duplicates", "--out", once)["found"]
+    assert once.read_bytes() == written
+    after = _bytes_in(class_folders)
+    assert {name: after[name] for name in before} == before, "no image is touched"
+
+
+def test_mends_that_make_no_sense_are_refused(class_folders: Path, tmp_path: Path) -> None:
+    out = class_folders / "new.csv"
+    assert "A mend without --out" in refused("check", class_folders, "--regroup")["found"]
+    assert "--out without --fix" in refused("check", class_folders, "--out", out)["found"]
+    assert "drop-duplicates" in refused("check", class_folders, "--fix", "drop-duplicate", "--out", out)["do"]
+    elsewhere = refused("check", class_folders, "--regroup", "--out", tmp_path / "new.csv")
+    assert "another folder" in elsewhere["found"]
+    assert not out.exists()
+    assert not (tmp_path / "new.csv").exists()

@@ -196,6 +196,8 @@ def check(
 
     with errors_spoken(as_json=as_json):
         _check_mends(fix, out, regroup=regroup)
+        if html is not None:
+            _check_page(html)
         cohort = how.read(source)
         near = near_copies_of(cohort, progress=Terminal())
         findings = audit(cohort, near)
@@ -210,6 +212,18 @@ def check(
             print_audit(cohort, counted, findings)
         if strict and any(finding.severity != "note" for finding in findings):
             raise typer.Exit(2)
+
+
+def _check_page(page: Path) -> None:
+    """Told before minutes of searching, and nothing is overwritten."""
+    if page.exists():
+        raise OptionError(
+            found=f"{page} is there already.", needed="A name that is free: nothing is overwritten.", do="Name another."
+        )
+    if not page.absolute().parent.is_dir():
+        raise OptionError(
+            found=f"There is no folder {page.absolute().parent}.", needed="One for the page.", do="Make it, or name another."
+        )
 
 
 def _check_mends(fix: str | None, out: Path | None, *, regroup: bool) -> None:
