@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medladder.audit import audit, conflicting_rows, counts, find_near_copies, merged_contents, refuse_unmendable
+from medladder.audit import (
+    audit,
+    conflicting_rows,
+    counts,
+    find_near_copies,
+    merged_contents,
+    near_copies_of,
+    refuse_unmendable,
+)
 from medladder.audit.gallery import draw_pairs
 from medladder.audit.mending import drop_duplicates, regroup, write_manifest
 from medladder.audit.near import no_near_copies
@@ -19,7 +27,12 @@ from medladder.audit.neighbours import nearest
 from medladder.audit.thumbnails import best_positions, grey_planes, invariants_of, positioned, spectra_of
 from medladder.cohort import Cohort, read_cohort
 from medladder.errors import CohortError
+from medladder.images.encoding import Encoding, read_encoding
+from medladder.models.fitting import fit_model, rows_to_learn_from
+from medladder.models.looking import study_draw
 from medladder.phantoms import draw
+from medladder.rungs.draws import Draw
+from medladder.study import run_study
 
 
 @pytest.fixture
@@ -224,3 +237,59 @@ def test_mends_are_new_manifests(class_folders: Path) -> None:
     assert (len(again.labels), len(np.unique(again.patients))) == (40, 39)
     with pytest.raises(CohortError, match="there already"):
         write_manifest(cohort, drop_duplicates(cohort), class_folders / "once.csv")
+
+
+def test_fit_and_inspect_keep_near_copies_together_as_the_study_did(tmp_path: Path) -> None:
+    drawn = draw("nodule", n_patients=80, size=48, seed=4)
+    _, first = np.unique(drawn.patients, return_index=True)
+    images, labels = drawn.images[first], drawn.labels[first]
+    brighter = (images[:20, :, ::-1] * 0.8 + 30).astype(np.uint8)
+    none = {f"{part}_{what}": array[:0] for part in ("val", "test") for what, array in _npz(images, labels).items()}
+    both = _npz(np.concatenate([images, brighter]), np.concatenate([labels, labels[:20]]))
+    np.savez(tmp_path / "copies.npz", **{f"train_{what}": array for what, array in both.items()}, **none)
+    cohort = read_cohort(tmp_path / "copies.npz", cache=tmp_path / "cache")
+    pairs = near_copies_of(cohort).pairs
+    assert len(pairs) >= 18
+
+    study = run_study(
+        cohort, tmp_path / "run", rungs="logistic", sizes="all", repeats=1, jobs=1, group_near=True, inspection=False
+    )
+    model = fit_model(study, tmp_path / "model", cohort=cohort, rung="logistic", jobs=1)
+    assert model.record.training["near_copies_grouped"]
+    seed = model.record.training["seed"]
+    fitted = rows_to_learn_from(cohort, seed, keep_test=False, group_near=True)
+    assert _n_parted(fitted, pairs) == 0
+    assert _n_parted(rows_to_learn_from(cohort, seed, keep_test=False), pairs) > 0, "not by chance"
+    assert _n_parted(study_draw(study.read_plan(), cohort, "logistic"), pairs) == 0
+
+
+def _npz(images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    return {"images": images, "labels": labels.reshape(-1, 1)}
+
+
+def _n_parted(drawn: Draw, pairs: np.ndarray) -> int:
+    """How many pairs that are both in a draw stand in two of its parts."""
+    fold = dict(zip(drawn.rows.tolist(), drawn.fold.tolist(), strict=True))
+    return sum(fold[one] != fold[other] for one, other in pairs.tolist() if one in fold and other in fold)
+
+
+def test_how_files_were_stored_is_a_shortcut(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, how in (("sick", {"quality": 60}), ("well", {"quality": 90})):
+        (tmp_path / name).mkdir()
+        for i in range(20):
+            picture = Image.fromarray(rng.normal(100, 30, (16, 16)).clip(0, 255).astype(np.uint8))
+            picture.save(tmp_path / name / f"{i}.jpg", **how)
+    (finding,) = [f for f in audit(read_cohort(tmp_path)) if f.kind == "shortcut"]
+    assert "compression" in finding.message
+
+
+def test_encodings_of_pictures_and_dicom(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    (tmp_path / "bad.jpg").write_bytes(b"no")
+    assert read_encoding(tmp_path / "deep.png") == Encoding("PNG", "16", "I", "")
+    assert read_encoding(tmp_path / "a.tif") == Encoding("TIFF", "8", "RGB", "tiff_lzw")
+    assert read_encoding(tmp_path / "bad.jpg") == Encoding()
+    dicom = read_encoding(shared_data("dicom") / "693_UNCR.dcm")
+    assert (dicom.kind, dicom.bits, dicom.compression) == ("DICOM", "14", "Explicit VR Little Endian")

@@ -32,7 +32,7 @@ _LEAST_SHOWN = 0.3
 _ALL = 0.999
 """A pixel laid over the other picture counts if none that it is mixed of is clipped; less for rounding."""
 
-Planes = Float[np.ndarray, "pair row column"]
+Planes = Float[np.ndarray, "_ row column"]
 Frames = Float[np.ndarray, "pair axis 2"]
 """Of each pair and axis, the shift and the stretch of one picture on the other, in half sides; 0 and 1 for a copy."""
 
@@ -124,7 +124,7 @@ def _gain(fixed: Planes, warped: Planes, seen: Planes) -> tuple[Float[np.ndarray
     return gain, other - gain * one
 
 
-def _halved(planes: Planes) -> Float[np.ndarray, "pair row2 column2"]:
+def _halved(planes: Planes) -> Float[np.ndarray, "_ row2 column2"]:
     """Means of two by two where pictures are large: what lays them over each other needs no more."""
     if planes.shape[1] < _LARGE:
         return planes
