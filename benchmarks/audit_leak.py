@@ -2,8 +2,8 @@
 
 A fifth of the test images, with their labels, stand in training too, as exact copies or as near ones (altered as in
 audit_copies.py). Each study is run three times on the same split: without copies, with copies of which nothing is
-known, and with the audit's mend (the default for exact copies, `--group-near` for near ones). Exact copies go unknown by
-giving each image another content hash; near ones do without `--group-near`. Means over seeds, which draw the cohort or
+known, and with the audit's mend (the default for exact copies, `--group-near` for near ones). Exact copies go unknown
+by giving each image another content hash; near ones do without `--group-near`. Means over seeds, which draw the cohort or
 split it anew, and 95 % intervals of Student's t over seeds.
 """
 
@@ -18,11 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from audit_copies import KINDS, alter
 from PIL import Image
 from scipy.stats import t as student
 
 import medladder as ml
+from audit_copies import KINDS, alter
 from medladder.cohort import Cohort
 from medladder.phantoms import draw
 

@@ -18,9 +18,12 @@ MOST_PAIRS = 300
 """On one page; the least alike first, since these are most in doubt."""
 
 _STYLE = (
-    "body{font:14px system-ui,sans-serif;margin:2rem;max-width:70rem}"
-    "figure{display:inline-block;margin:.5rem;width:20rem}"
-    "img{width:10rem;image-rendering:pixelated}figcaption{overflow-wrap:anywhere;font-size:12px}"
+    "body{font:15px/1.45 system-ui,sans-serif;color:#222;margin:2rem auto;max-width:82rem;padding:0 1.5rem}"
+    ".pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(22rem,1fr));gap:1.25rem}"
+    "figure{margin:0;padding:.75rem;border:1px solid #ddd;border-radius:6px}"
+    ".two{display:grid;grid-template-columns:1fr 1fr;gap:.75rem}"
+    "img{width:100%;image-rendering:pixelated;display:block}"
+    "p{margin:.25rem 0;overflow-wrap:anywhere}figure p{font-size:12px}strong{color:#a33}"
 )
 _POSITIONS = (
     *("as it is", "flipped upside down", "flipped left to right", "turned by 180°"),
@@ -36,14 +39,16 @@ def draw_pairs(cohort: Cohort, near: NearCopies) -> str:
             cohort,
             int(near.pairs[i, 0]),
             int(near.pairs[i, 1]),
-            f"detail agrees {near.agreement[i]:.2f}",
+            f"Detail agrees {near.agreement[i]:.2f}; the second is shown {_POSITIONS[near.position[i]]}.",
             int(near.position[i]),
         )
         for i in order.tolist()
     ]
-    exact = [_figure(cohort, one, other, "same pixels", 0) for one, other in _exact(cohort)]
+    exact = [_figure(cohort, one, other, "Same pixels.", 0) for one, other in _exact(cohort)]
     body = "".join(
-        f"<h2>{title}: {n}</h2>" + (f"<p>{len(drawn)} of them:</p>" if n > len(drawn) else "") + "".join(drawn)
+        f"<h2>{title}: {n}</h2>"
+        + (f"<p>{len(drawn)} of them:</p>" if n > len(drawn) else "")
+        + f'<div class="pairs">{"".join(drawn)}</div>'
         for title, n, drawn in (
             ("Pairs nearly the same", len(near.pairs), nearly),
             ("Exact copies", len(cohort.contents) - len(np.unique(cohort.contents)), exact),
@@ -51,7 +56,9 @@ def draw_pairs(cohort: Cohort, near: NearCopies) -> str:
     )
     title = f"Copies in {escape(cohort.name)}"
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title><style>{_STYLE}</style>"
         f"<h1>{title}</h1><p>Shows images and file names: for those who may see them.</p>{body}</html>\n"
     )
 
@@ -65,15 +72,19 @@ def _exact(cohort: Cohort) -> Iterator[tuple[int, int]]:
 
 def _figure(cohort: Cohort, one: int, other: int, what: str, position: int) -> str:
     planes = grey_planes(cohort.images, np.array([one, other]))
+    shown = (planes[0], positioned(planes[1:], position)[0])
     pictures = "".join(
-        f'<img alt="" src="data:image/png;base64,{_png(plane)}">'
-        for plane in (planes[0], positioned(planes[1:], position)[0])
+        f'<div><img alt="" src="data:image/png;base64,{_png(plane)}">'
+        f"<p>{escape(cohort.files[row])}<br>{cohort.parts[row]}, {escape(cohort.classes[cohort.labels[row]])}</p></div>"
+        for row, plane in zip((one, other), shown, strict=True)
     )
-    told = ""
-    for row in (one, other):
-        place = f"{cohort.parts[row]}, {cohort.classes[cohort.labels[row]]}"
-        told += f"<br>{escape(cohort.files[row])} ({escape(place)})"
-    return f"<figure>{pictures}<figcaption>{what}, second {_POSITIONS[position]}{told}</figcaption></figure>"
+    unlike = []
+    if cohort.parts[one] != cohort.parts[other]:
+        unlike.append("on two sides of the split")
+    if cohort.labels[one] != cohort.labels[other]:
+        unlike.append("under two labels")
+    warning = f" <strong>They stand {' and '.join(unlike)}.</strong>" if unlike else ""
+    return f'<figure><div class="two">{pictures}</div><p>{what}{warning}</p></figure>'
 
 
 def _png(plane: np.ndarray) -> str:

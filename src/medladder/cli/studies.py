@@ -222,7 +222,9 @@ def _check_page(page: Path) -> None:
         )
     if not page.absolute().parent.is_dir():
         raise OptionError(
-            found=f"There is no folder {page.absolute().parent}.", needed="One for the page.", do="Make it, or name another."
+            found=f"There is no folder {page.absolute().parent}.",
+            needed="One for the page.",
+            do="Make it, or name another.",
         )
 
 
