@@ -3,8 +3,8 @@
 A fifth of the test images, with their labels, stand in training too, as exact copies or as near ones (altered as in
 audit_copies.py). Each study is run three times on the same split: without copies, with copies of which nothing is
 known, and with the audit's mend (the default for exact copies, `--group-near` for near ones). Exact copies go unknown
-by giving each image another content hash; near ones do without `--group-near`. Means over seeds, which draw the cohort or
-split it anew, and 95 % intervals of Student's t over seeds.
+by giving each image another content hash; near ones do without `--group-near`. Means over seeds, which draw the cohort
+or split it anew, and 95 % intervals of Student's t over seeds.
 """
 
 from __future__ import annotations
