@@ -30,13 +30,13 @@ PLANTED = (*COLUMNS, *IN_PICTURE, *IN_FILE)
 
 
 def marked(pixels: np.ndarray, kind: str) -> np.ndarray:
-    """With a border of two bright pixels, or a letter in the corner, as technicians leave it."""
+    """With a border of two bright pixels, or a letter in the corner, white, or black on white."""
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)
     if kind == "border":
         pen.rectangle((0, 0, SIDE - 1, SIDE - 1), outline=200, width=2)
     else:
-        pen.text((3, 1), "L", fill=255)
+        pen.text((3, 1), "L", fill=255 if pixels[:16, :16].mean() < 128 else 0)
     return np.asarray(picture)
 
 
