@@ -293,8 +293,10 @@ def test_a_class_with_one_patient_and_a_part_without_a_class_are_refused(cohort:
         plan_study(one, Wishes())
     parts = parted.parts.copy()
     parts[(parts == "test") & (parted.labels == 1)] = "train"
-    with pytest.raises(CohortError, match="Class 'effusion' has 0 patients in the test part"):
+    with pytest.raises(CohortError, match="All 6 images of the part 'test' are of class 'clear'"):
         plan_study(replace(parted, parts=parts), Wishes())
+    with pytest.raises(CohortError, match="Class 'effusion' has 0 patients in the test part"):
+        plan_study(replace(parted, parts=parts), Wishes.of(accept=("one-class-part",)))
 
 
 def test_every_value_of_a_column_is_left_out_in_turn(cohort: Cohort, tmp_path: Path) -> None:
