@@ -587,6 +587,8 @@ def test_labels_joined_by_each_identifier(place: Path) -> None:
     [
         (["scan.2", "scan.10"], ["v1/scan.10.nii.gz", "v2/scan.3.nii.gz", "v2/scan.2.nii.gz"], (1, -1, 0)),
         (["images/a.png", "images/b.png"], ["b.png", "a.jpg"], (1, 0)),
+        (["test/a", "b"], ["train/a.png", "train/b.png"], (-1, 1)),
+        (["test/a.png"], ["train/a.png"], None),
         (["a", "b.png"], ["a.png", "b.png"], (-1, 1)),  # a path is met, so that paths are meant
         (["a"], ["v1/a.png", "v2/a.png"], None),
         (["v1/a", "v2/a"], ["a.png"], None),

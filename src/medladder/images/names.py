@@ -17,6 +17,7 @@ READABLE = "DICOM, NIfTI, MetaImage, NRRD, PNG, JPEG, TIFF, BMP, GIF or WebP fil
 """What medladder reads, as the end of a message says it."""
 
 ENDINGS = RASTER | VOLUMES | DICOM
+"""In lower case, as `ending_of` gives them."""
 
 
 def ending_of(name: str) -> str:

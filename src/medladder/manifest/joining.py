@@ -135,7 +135,8 @@ def join(labels: LabelTable, facts: Sequence[Mapping[str, str]], names: Sequence
 
     `facts` are the identifiers of each image as `Header.facts` holds them, `names` its path as the table would write
     it. Only one of the two is used, according to `labels.key`. Where a table holds no path of the images at all, as
-    `scan_12` for `visit 1/scan_12.nii.gz`, names without folder and ending are joined, provided that no two are alike.
+    `scan_12` for `visit 1/scan_12.nii.gz`, names without ending are joined, provided that no two are alike and that the
+    folders stated on both sides agree.
 
     Raises
     ------
@@ -156,17 +157,24 @@ def join(labels: LabelTable, facts: Sequence[Mapping[str, str]], names: Sequence
 
 
 def _joined_by_bare_names(rows: Mapping[str, int], keys: Sequence[str]) -> tuple[int, ...]:
-    stated = [_bare(key) for key in rows]
-    found = [_bare(key) for key in keys]
-    if len(set(stated)) < len(stated) or len(set(found)) < len(found):
+    stated, found = [_bare(key) for key in rows], [_bare(key) for key in keys]
+    if any(len({path.name for path in paths}) < len(paths) for paths in (stated, found)):
         return ()
-    bare = dict(zip(stated, rows.values(), strict=True))
-    return tuple(bare.get(name, -1) for name in found)
+    by_name = {path.name: (path, row) for path, row in zip(stated, rows.values(), strict=True)}
+    joined = []
+    for path in found:
+        other, row = by_name.get(path.name, (path, -1))
+        # Folders that differ are other patients' as likely as not, and a wrong label is worse than none.
+        pairs = zip(reversed(path.parts), reversed(other.parts), strict=False)
+        joined.append(row if all(one == another for one, another in pairs) else -1)
+    return tuple(joined)
 
 
-def _bare(key: str) -> str:
-    name = PurePosixPath(key).name
-    return name[: -len(ending_of(name))] if ending_of(name) in ENDINGS else name
+def _bare(key: str) -> PurePosixPath:
+    """A path without the ending of an image."""
+    path = PurePosixPath(key)
+    last = ending_of(path.name)
+    return path.with_name(path.name[: -len(last)]) if last in ENDINGS else path
 
 
 def _refuse_strangers(labels: LabelTable, keys: Sequence[str]) -> CohortError:
