@@ -582,6 +582,30 @@ def test_labels_joined_by_each_identifier(place: Path) -> None:
         assert join(labels, facts, names) == expected, header
 
 
+@pytest.mark.parametrize(
+    ("stated", "names", "expected"),
+    [
+        (["scan.2", "scan.10"], ["v1/scan.10.nii.gz", "v2/scan.3.nii.gz", "v2/scan.2.nii.gz"], (1, -1, 0)),
+        (["images/a.png", "images/b.png"], ["b.png", "a.jpg"], (1, 0)),
+        (["test/a", "b"], ["train/a.png", "train/b.png"], (-1, 1)),
+        (["test/a.png"], ["train/a.png"], None),
+        (["a", "b.png"], ["a.png", "b.png"], (-1, 1)),  # a path is met, so that paths are meant
+        (["a"], ["v1/a.png", "v2/a.png"], None),
+        (["v1/a", "v2/a"], ["a.png"], None),
+        (["a"], ["a1.png"], None),
+    ],
+)
+def test_names_are_joined_where_no_path_is_met_and_none_is_twice(
+    place: Path, stated: list[str], names: list[str], expected: tuple[int, ...] | None
+) -> None:
+    labels = read_labels(csv(place, "\n".join(["path,label", *(f"{key},{at}" for at, key in enumerate(stated))])))
+    if expected is None:
+        with pytest.raises(CohortError, match="names of files, each only once"):
+            join(labels, [{}] * len(names), names)
+    else:
+        assert join(labels, [{}] * len(names), names) == expected
+
+
 def test_what_a_table_of_labels_says(place: Path) -> None:
     text = "SOPInstanceUID,label,PatientID,split,age\n1.1,x,P1,train,40\n1.2,,P1,train,41\n1.3,y,P2,test,42\n"
     assert read_labels(csv(place, text)) == LabelTable(
@@ -639,8 +663,8 @@ def test_keys_that_never_meet_are_said_without_a_name(place: Path) -> None:
         join(labels, facts, ["a", "b"])
     assert not any(word in str(caught.value) for word in ("Meier", "Huber", hash_identifier("Meier^Anna")))
     by_path = read_labels(csv(place, "path,label\nimages/a.png,x\n"))
-    with pytest.raises(CohortError, match=r"the first row has images/a\.png, the first image is a\.png"):
-        join(by_path, [{}], ["a.png"])
+    with pytest.raises(CohortError, match=r"the first row has images/a\.png, the first image is b\.png"):
+        join(by_path, [{}], ["b.png"])
     with pytest.raises(CohortError, match=r"0 paths of 0 images"):
         join(by_path, [], [])
 

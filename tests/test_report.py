@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image as raster
 
+from medladder.cli.options import CohortOptions
 from medladder.errors import StudyError
+from medladder.images.reading import Reading
+from medladder.images.values import Window, parse_window
 from medladder.record.cohort import CohortRecord
 from medladder.record.folder import StudyFolder
 from medladder.report.page import read_examples, render, write_report
@@ -292,6 +296,37 @@ def test_the_command_keeps_order_settings_and_choices(tmp_path: Path) -> None:
     assert first[first.index("--accept") + 1] == "shortcut"
     assert "--keep-val" in first
     assert (first[first.index("--repeats") + 1], second[second.index("--repeats") + 1]) == ("10", "12")
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        Reading((28, 28), Window(-600, 1500), "slices", is_cropped=True, box_mm=(180.0, 160.5)),
+        Reading((8, 28, 28), stacks="volumes"),
+        Reading((28, 28)),
+    ],
+)
+def test_the_command_reads_the_images_alike(tmp_path: Path, reading: Reading) -> None:
+    assert reading.size is not None
+    told = reading.settle([reading.size], [None])
+    folder = write_study(tmp_path / "chest", shape=reading.size)
+    plan = replace(folder.read_plan(), image={"shape": list(reading.size), "preparation": told.to_json()})
+    words = shlex.split(write_commands(plan)[0])
+    named = {
+        name: words[words.index("--" + name) + 1]
+        for name in ("image-size", "window", "stacks", "box-mm")
+        if "--" + name in words
+    }
+    typed = CohortOptions(**{name.replace("-", "_"): text for name, text in named.items()}, crop="--crop" in words)
+    how = typed.how_images
+    again = Reading(
+        how["image_size"],
+        parse_window(how["window"]) if "window" in how else None,
+        how.get("stacks"),
+        is_cropped="crop" in how,
+        box_mm=how.get("box_mm"),
+    )
+    assert again.settle([reading.size], [None]) == told
 
 
 def test_the_command_names_options_that_exist(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ DICOM = frozenset({".dcm", ".dicom", ".ima"})
 READABLE = "DICOM, NIfTI, MetaImage, NRRD, PNG, JPEG, TIFF, BMP, GIF or WebP files."
 """What medladder reads, as the end of a message says it."""
 
-_KNOWN = RASTER | VOLUMES | DICOM
+ENDINGS = RASTER | VOLUMES | DICOM
+"""In lower case, as `ending_of` gives them."""
 
 
 def ending_of(name: str) -> str:
@@ -53,4 +54,4 @@ def is_image_name(name: str) -> bool:
         return False
     last = ending_of(name)
     digits = last[1:]
-    return last in _KNOWN or not last or (digits.isascii() and digits.isdigit())
+    return last in ENDINGS or not last or (digits.isascii() and digits.isdigit())

@@ -45,7 +45,8 @@ def read_folder(folder: Path) -> Manifest:
         raise CohortError(
             found=f"{folder} holds no images in class folders; {_what_is_in(folder)}.",
             needed=f"One folder a class with {READABLE}",
-            do="Name the folder whose inner folders are the classes, or give a CSV with the columns path and label.",
+            do="Name the folder whose inner folders are the classes; or give labels in a table: --labels TABLE beside "
+            "the folder, or a CSV with the columns path and label in its place.",
         )
     for name, endings in barren.items():
         raise CohortError(

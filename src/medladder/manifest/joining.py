@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import CohortError
 from ..images.image import hash_identifier
+from ..images.names import ENDINGS, ending_of
 from .cells import MISSING, Table, listed, shown
 from .columns import USUAL, Columns, check_needed, find_columns
 from .paths import names_of
@@ -133,7 +134,9 @@ def join(labels: LabelTable, facts: Sequence[Mapping[str, str]], names: Sequence
     """The row of `labels` for each image, -1 where none is about it.
 
     `facts` are the identifiers of each image as `Header.facts` holds them, `names` its path as the table would write
-    it. Only one of the two is used, according to `labels.key`.
+    it. Only one of the two is used, according to `labels.key`. Where a table holds no path of the images at all, as
+    `scan_12` for `visit 1/scan_12.nii.gz`, names without ending are joined, provided that no two are alike and that the
+    folders stated on both sides agree.
 
     Raises
     ------
@@ -146,9 +149,32 @@ def join(labels: LabelTable, facts: Sequence[Mapping[str, str]], names: Sequence
     else:
         keys = [told.get(labels.key, "") for told in facts]
     joined = tuple(rows.get(key, -1) for key in keys)
-    if not any(row >= 0 for row in joined):
+    if labels.key == "path" and max(joined, default=-1) < 0:
+        joined = _joined_by_bare_names(rows, keys)
+    if max(joined, default=-1) < 0:
         raise _refuse_strangers(labels, keys)
     return joined
+
+
+def _joined_by_bare_names(rows: Mapping[str, int], keys: Sequence[str]) -> tuple[int, ...]:
+    stated, found = [_bare(key) for key in rows], [_bare(key) for key in keys]
+    if any(len({path.name for path in paths}) < len(paths) for paths in (stated, found)):
+        return ()
+    by_name = {path.name: (path, row) for path, row in zip(stated, rows.values(), strict=True)}
+    joined = []
+    for path in found:
+        other, row = by_name.get(path.name, (path, -1))
+        # Folders that differ are other patients' as likely as not, and a wrong label is worse than none.
+        pairs = zip(reversed(path.parts), reversed(other.parts), strict=False)
+        joined.append(row if all(one == another for one, another in pairs) else -1)
+    return tuple(joined)
+
+
+def _bare(key: str) -> PurePosixPath:
+    """A path without the ending of an image."""
+    path = PurePosixPath(key)
+    last = ending_of(path.name)
+    return path.with_name(path.name[: -len(last)]) if last in ENDINGS else path
 
 
 def _refuse_strangers(labels: LabelTable, keys: Sequence[str]) -> CohortError:
@@ -162,7 +188,7 @@ def _refuse_strangers(labels: LabelTable, keys: Sequence[str]) -> CohortError:
         first = f"; the first row has {shown(labels.keys[0])}, the first image is {shown(keys[0])}" if keys else ""
         return CohortError(
             found=f"{found}{first}.",
-            needed="Paths relative to the folder of images, written as there.",
+            needed="Paths relative to the folder of images, written as there; or names of files, each only once.",
             do="Mend the paths of the table, or join on a column SOPInstanceUID, SeriesInstanceUID or PatientID.",
         )
     return CohortError(

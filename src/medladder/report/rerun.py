@@ -19,7 +19,7 @@ def write_commands(plan: Plan) -> list[str]:
 def _write_command(plan: Plan, repeats: int) -> str:
     words = ["medladder", "study", "COHORT", "--out", "RUN", *_name_rungs(plan.rungs)]
     words += ["--sizes", ",".join(str(size) for size in plan.sizes), "--repeats", str(repeats)]
-    words += ["--image-size", _write_size(plan.image["shape"])]
+    words += _name_reading(plan.image["preparation"])
     words += ["--seed", str(plan.seed), "--margin", f"{plan.margin:g}"]
     for name, value in asdict(plan.operating).items():
         if value != getattr(USUAL_POINTS, name):
@@ -42,13 +42,21 @@ def _name_rungs(rungs: tuple[PlannedRung, ...]) -> list[str]:
     return [word for planned in rungs for word in ("--rung", planned.rung)]
 
 
+def _name_reading(preparation: dict[str, Any]) -> list[str]:
+    """How files were read; `--spacing-mm` has become an image size and a box."""
+    words = ["--image-size", _write_size(preparation["size"])]
+    window, box = preparation.get("window"), preparation.get("box_mm")
+    words += ["--window", f"{window['centre']:g}/{window['width']:g}"] if window else []
+    words += ["--stacks", preparation["stacks"]] if preparation.get("stacks") else []
+    words += ["--box-mm", "x".join(repr(float(side)) for side in box)] if box else []
+    return [*words, "--crop"] if preparation.get("is_cropped") else words
+
+
 def _name_covariates(covariates: dict[str, Any]) -> list[str]:
     names = ",".join(column["column"] for column in covariates["columns"])
     within = ["--normal", covariates["normal_class"]] if covariates["normal_class"] else []
     return ["--covariates", names, "--covariate-use", covariates["use"], *within]
 
 
-def _write_size(shape: list[int]) -> str:
-    """The sides of an image, one number where they are alike; channels are no side."""
-    sides = [str(side) for side in (shape if len(shape) == 2 else shape[:-1])]
-    return sides[0] if len(set(sides)) == 1 else "x".join(sides)
+def _write_size(sides: list[int]) -> str:
+    return str(sides[0]) if len(set(sides)) == 1 else "x".join(map(str, sides))
