@@ -1,8 +1,9 @@
 """Shortcuts that the audit finds where one was planted, and where none was, in drawn cohorts. Prints one table.
 
-What is planted agrees with the class in 7 of 10 of the 200 patients, so that it alone tells the class with AUROC .7. Of
-the clean cohorts, a third each of nodule, atrophy and cells, every patient has all of it at random, and the false
-alarms of all are counted together. Files are written and read through the ordinary door.
+What is planted stands in 7 of 10 patients of the first class and in 3 of 10 of the others, so that it alone tells them
+with AUROC .7 in every cohort of 200 patients. Of the clean cohorts, a third each of nodule, atrophy and cells, every
+patient has all of it at random, and the false alarms of all are counted together. Files are written and read through
+the ordinary door.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ PLANTED = (*COLUMNS, *IN_PICTURE, *IN_FILE)
 
 
 def marked(pixels: np.ndarray, kind: str) -> np.ndarray:
-    """With a border of two bright pixels, or a letter in the corner, white, or black on white."""
+    """With a border of two pixels, or a letter in the corner: bright, or dark where the picture's corner is bright."""
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)
+    is_dark = pixels[:16, :16].mean() < 128
     if kind == "border":
-        pen.rectangle((0, 0, SIDE - 1, SIDE - 1), outline=200, width=2)
+        pen.rectangle((0, 0, SIDE - 1, SIDE - 1), outline=200 if is_dark else 55, width=2)
     else:
-        pen.text((3, 1), "L", fill=255 if pixels[:16, :16].mean() < 128 else 0)
+        pen.text((3, 1), "L", fill=255 if is_dark else 0)
     return np.asarray(picture)
 
 
@@ -65,7 +67,11 @@ def cohort_of(name: str, seed: int, folder: Path, planted: str | None) -> Cohort
     def has(kind: str) -> Bool[np.ndarray, " image"]:
         if planted is None:
             return rng.random(len(labels)) < 0.5
-        return (labels == 0) == (rng.random(len(labels)) < AUROC) if kind == planted else np.zeros(len(labels), bool)
+        stands = np.zeros(len(labels), bool)
+        if kind == planted:
+            for rows, share in ((np.flatnonzero(labels == 0), AUROC), (np.flatnonzero(labels), 1 - AUROC)):
+                stands[rng.permutation(rows)[: round(share * len(rows))]] = True
+        return stands
 
     of = {kind: has(kind) for kind in PLANTED}
     if planted is None:  # files of 16 bits are no JPEG
@@ -92,8 +98,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clean", type=int, default=204)
     parser.add_argument("--planted", type=int, default=102, help="cohorts a kind")
+    parser.add_argument("--kinds", nargs="*", choices=PLANTED, default=PLANTED)
     given = parser.parse_args()
-    for kind in PLANTED:
+    for kind in given.kinds:
         n = given.planted // len(NAMES)
         found = [
             sum((kind in IN_PICTURE) in alarms(name, seed, kind) for seed in range(5000, 5000 + n)) for name in NAMES

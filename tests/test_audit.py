@@ -97,9 +97,22 @@ def test_a_patient_or_many_copies_on_both_sides_stop(cohort: Cohort) -> None:
 
 def test_thin_classes_and_patients_in_two_classes(cohort: Cohort) -> None:
     few = replace(cohort, patients=np.repeat(np.arange(10), 4), patients_known=True)
-    assert kinds(few) == {"thin-class": "warning"}
+    (thin,) = audit(few)
+    assert (thin.kind, thin.severity, thin.count) == ("thin-class", "warning", 2)
+    assert "'clear' (5 patients), 'effusion' (5 patients)" in thin.message
+    assert "--labels" not in thin.action
     mixed = replace(cohort, patients=np.arange(40) % 30, patients_known=True)
     assert kinds(mixed) == {"patient-in-two-classes": "warning", "shortcut": "warning"}
+
+
+def test_folders_of_patients_are_doubted_as_classes(cohort: Cohort) -> None:
+    """One finding, however many folders, and the hint that a table of labels is what such folders need."""
+    names = tuple(f"patient {n}" for n in range(20))
+    found = audit(replace(cohort, classes=names, labels=np.arange(40) // 2))
+    (thin,) = [finding for finding in found if finding.kind == "thin-class"]
+    assert thin.count == 20
+    assert thin.message.endswith("'patient 4' (2 patients) and 15 more.")
+    assert "--labels TABLE" in thin.action
 
 
 def test_counts(cohort: Cohort) -> None:

@@ -112,6 +112,8 @@ def test_series_become_volumes_where_that_is_asked(tmp_path: Path) -> None:
     as_slices = ml.read_cohort(folder, labels=table, image_size=(8, 8))
     assert len(as_slices.labels) == 24 * 8 - 1
     assert len(np.unique(as_slices.patients)) == 24
+    assert {note: count for note, count in as_slices.notes.items() if "--stacks volumes" in note}.popitem()[1] == 191
+    assert not as_volumes.notes
     given = (folder, "--labels", table, "--stacks", "volumes", "--image-size", "8")
     studied = answer("study", *given, *RUNGS, "--out", tmp_path / "run")
     assert studied["evidence"]["rungs"][1]["points"][-1]["auroc"]["estimate"] > 0.8

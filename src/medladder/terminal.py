@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # reading a finished study needs neither images nor torch
     from .rungs.budgets import RungBudget
 
 _SEVERITY_STYLE = {"stop": "bold red", "warning": "yellow", "note": "dim"}
+_CLASSES_SHOWN = 12
 _FILES_SHOWN = 6
 
 
@@ -135,17 +136,7 @@ def print_audit(cohort: Cohort, counted: dict[str, Any], findings: Sequence[Find
     console.print(
         f"[bold]{escape(cohort.name)}[/]: {counted['images']} images, {colour}, {counted['bit_depth']} bit, {sides}"
     )
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("part", header_style="dim")
-    for name in cohort.classes:
-        table.add_column(escape(name), justify="right", header_style="dim")
-    for part, per_class in counted["parts"].items():
-        shown = (
-            f"{n['images']} of {n['patients']} patients" if cohort.patients_known else str(n["images"])
-            for n in per_class.values()
-        )
-        table.add_row(part, *shown)
-    console.print(table)
+    console.print(_count_table(cohort, counted["parts"]))
     for finding in findings:
         console.print(f"\n[{_SEVERITY_STYLE[finding.severity]}]{finding.severity}[/] {finding.kind}")
         console.print(f"  {escape(finding.message)}\n  {escape(finding.action)}")
@@ -156,6 +147,25 @@ def print_audit(cohort: Cohort, counted: dict[str, Any], findings: Sequence[Find
             console.print(f"    and {len(finding.files) - _FILES_SHOWN} more (--json lists all)", style="dim")
     if not findings:
         console.print("\nNothing found that a study must not hide.")
+
+
+def _count_table(cohort: Cohort, parts: dict[str, dict[str, dict[str, int]]]) -> Table:
+    """A row a class, its parts in columns; of many classes those with the fewest images are left out."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("class", header_style="dim")
+    for part in parts:
+        table.add_column(part, justify="right", header_style="dim")
+    n_images = {name: sum(counts[name]["images"] for counts in parts.values()) for name in cohort.classes}
+    shown = sorted(cohort.classes, key=lambda name: -n_images[name])[:_CLASSES_SHOWN]
+    for name in (name for name in cohort.classes if name in shown):
+        told = [counts[name] for counts in parts.values()]
+        cells = [
+            f"{n['images']} of {n['patients']} patients" if cohort.patients_known else str(n["images"]) for n in told
+        ]
+        table.add_row(escape(name), *cells)
+    if len(cohort.classes) > len(shown):
+        table.add_row(f"and {len(cohort.classes) - len(shown)} more", style="dim")
+    return table
 
 
 def print_budget(budget: Budget, name: str | None = None) -> None:

@@ -14,6 +14,9 @@ from .finding import Finding, number
 
 LARGEST_UNREADABLE_SHARE = 0.1
 
+_MOST_NAMED = 5
+_SUSPICIOUSLY_MANY = 10
+
 
 def unreadable(cohort: Cohort) -> Iterator[Finding]:
     """Files left out, with the commonest reasons; many stop a study."""
@@ -71,18 +74,30 @@ def passed_over(cohort: Cohort) -> Iterator[Finding]:
 
 
 def thin_classes(cohort: Cohort) -> Iterator[Finding]:
-    """Classes of few patients."""
-    for class_, name in enumerate(cohort.classes):
-        n_patients = len(np.unique(cohort.patients[cohort.labels == class_]))
-        if n_patients < 2 * FEW_PATIENTS:
-            yield Finding(
-                "thin-class",
-                "warning",
-                (),
-                n_patients,
-                f"Class '{name}' has {number(n_patients, 'patient', 'patients')}.",
-                "Too few to say much about it: add patients or merge the class into another.",
-            )
+    """Classes of few patients, in one finding; many of them are said to look like patients taken for classes."""
+    n_patients = {
+        name: len(np.unique(cohort.patients[cohort.labels == class_])) for class_, name in enumerate(cohort.classes)
+    }
+    thin = {name: n for name, n in n_patients.items() if n < 2 * FEW_PATIENTS}
+    if not thin:
+        return
+    told = [f"'{name}' ({number(n, 'patient', 'patients')})" for name, n in list(thin.items())[:_MOST_NAMED]]
+    more = f" and {len(thin) - len(told)} more" if len(thin) > len(told) else ""
+    looks_wrong = len(thin) >= _SUSPICIOUSLY_MANY and len(thin) > len(n_patients) / 2
+    yield Finding(
+        "thin-class",
+        "warning",
+        (),
+        len(thin),
+        f"{number(len(thin), 'class has', 'classes have')} fewer than {2 * FEW_PATIENTS} patients: "
+        f"{', '.join(told)}{more}.",
+        "Too few to say much about them: add patients, or merge classes."
+        + (
+            " If these folders are patients and no classes, give the labels in a table: --labels TABLE."
+            if looks_wrong
+            else ""
+        ),
+    )
 
 
 def unknown_patients(cohort: Cohort) -> Iterator[Finding]:

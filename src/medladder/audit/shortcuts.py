@@ -14,7 +14,7 @@ the largest over all that was tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,10 @@ _BAND = 2
 _CORNER = 5
 
 
+_Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From centred values (row, value) and centred targets (row, target) to weights (value, target)."""
+
+
 def shortcuts(cohort: Cohort) -> Iterator[Finding]:
     """A finding for columns and size, and one for the frame, where either tells some class from the rest."""
     rows = _some_rows(cohort)
@@ -68,13 +72,16 @@ def shortcuts(cohort: Cohort) -> Iterator[Finding]:
     models = [(what, values) for what, values in models if values.shape[1] and np.ptp(values, axis=0).any()]
     if not classes or not models:
         return
-    tests = [[_Test.of(values, labels == class_, patients) for class_ in classes] for _, values in models]
+    tests = [
+        [_Test.of(values, labels == class_, patients, weigh) for weigh in (_ridge, _single) for class_ in classes]
+        for _, values in models
+    ]
     chance = np.max([test.chance for of_model in tests for test in of_model], axis=0)
     for (what, _), of_model in zip(models, tests, strict=True):
-        best = max(range(len(classes)), key=lambda at: of_model[at].distance)
+        best = max(range(len(of_model)), key=lambda at: of_model[at].distance)
         p = (1 + np.count_nonzero(chance >= of_model[best].distance)) / (1 + len(chance))
         if p <= LARGEST_P and of_model[best].auroc >= SMALLEST_AUROC:
-            yield _finding(cohort, what, of_model[best], classes[best], len(np.unique(patients)))
+            yield _finding(cohort, what, of_model[best], classes[best % len(classes)], len(np.unique(patients)))
 
 
 def _finding(cohort: Cohort, what: str, found: _Test, class_: int, n_patients: int) -> Finding:
@@ -183,6 +190,7 @@ class _Test:
         values: Float[np.ndarray, "row value"],
         is_positive: Bool[np.ndarray, " row"],
         patients: Int[np.ndarray, " row"],
+        weigh: _Weigh,
     ) -> _Test:
         """By patient, on patients that were not learned from; a patient of both classes counts once in each."""
         units, at = np.unique(patients * 2 + is_positive, return_inverse=True)
@@ -190,7 +198,7 @@ class _Test:
         truth = (units % 2).astype(np.float64)
         permuted = np.stack([truth, *(rng.permutation(truth) for _ in range(_PERMUTATIONS))], axis=1)
         parts = rng.permutation(np.arange(patients.max() + 1) % _PARTS)[patients]
-        scores = _out_of_part(values, permuted[at], parts)
+        scores = _out_of_part(values, permuted[at], parts, weigh)
         order, n_rows = np.argsort(at, kind="stable"), np.bincount(at)
         by_unit = np.add.reduceat(scores[order], np.cumsum(n_rows) - n_rows) / n_rows[:, None]
         n_ones, n_others = truth.sum(), (1 - truth).sum()
@@ -216,18 +224,33 @@ def _error(ones: Float[np.ndarray, " unit"], others: Float[np.ndarray, " unit2"]
 
 
 def _out_of_part(
-    values: Float[np.ndarray, "row value"], targets: Float[np.ndarray, "row target"], parts: Int[np.ndarray, " row"]
+    values: Float[np.ndarray, "row value"],
+    targets: Float[np.ndarray, "row target"],
+    parts: Int[np.ndarray, " row"],
+    weigh: _Weigh,
 ) -> Float[np.ndarray, "row target"]:
-    """Each row's target by a ridge regression that learned from the other parts, less the mean of what it learned."""
+    """Each row's target by weights that were learned from the other parts, less the mean of what these hold."""
     scaled = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
     scores = np.empty(targets.shape)
     for part in range(_PARTS):
         learn = parts != part
         known, wanted = scaled[learn], targets[learn]
         middle = known.mean(axis=0)
-        known = known - middle
-        weights = np.linalg.solve(
-            known.T @ known + _RIDGE * np.eye(known.shape[1]), known.T @ (wanted - wanted.mean(axis=0))
-        )
-        scores[~learn] = (scaled[~learn] - middle) @ weights
+        scores[~learn] = (scaled[~learn] - middle) @ weigh(known - middle, wanted - wanted.mean(axis=0))
     return scores
+
+
+def _ridge(
+    known: Float[np.ndarray, "row value"], wanted: Float[np.ndarray, "row target"]
+) -> Float[np.ndarray, "value target"]:
+    """What is spread over many values, as a site that changes all a little."""
+    return np.linalg.solve(known.T @ known + _RIDGE * np.eye(known.shape[1]), known.T @ wanted)
+
+
+def _single(
+    known: Float[np.ndarray, "row value"], wanted: Float[np.ndarray, "row target"]
+) -> Float[np.ndarray, "value target"]:
+    """The one value that goes best with the class, as a letter in one corner: in all of them it would be lost."""
+    agreement = known.T @ wanted / np.maximum(np.linalg.norm(known, axis=0), 1e-9)[:, None]
+    is_best = np.arange(len(agreement))[:, None] == np.abs(agreement).argmax(axis=0)
+    return np.sign(agreement) * is_best

@@ -22,6 +22,10 @@ from .pool import decoding_pool
 from .prepare import PREPARATION_PROTOCOL, prepare
 from .reading import LARGEST_DEFAULT, Reading, Source, find_sources, refusal_of
 
+_LEAST_SLICES = 5
+"""Files of a series from which on they are called slices: some views of a breast or a hand are one series too."""
+_SLICE_NOTE = "a slice of a series, taken as an image of its own (--stacks volumes makes one volume of a series)"
+
 
 def look_at_files(
     folder: Path, names: Sequence[str], *, root: Path, progress: Progress = QUIET
@@ -143,6 +147,8 @@ def _decode(
         if "reason" in answer:
             unreadable |= refusal_of(source, answer["reason"])
     rows = np.array([at for at, answer in enumerate(answers) if "reason" not in answer], dtype=np.int64)
+    if reading.stacks is None:
+        _note_slices(known, answers)
     facts = _facts(sources, known, answers).of(rows.tolist())
     pixels = np.memmap(scratch, dtype=dtype, mode="r", shape=shape)
     write_entry(entry, pixels, rows, facts, unreadable=unreadable, preparation=preparation)
@@ -162,6 +168,15 @@ def job_of(paths: Sequence[Path], source: Source, settings: Mapping[str, Any]) -
 
 def _spacing(header: Header) -> tuple[float, ...] | None:
     return header.spacing_mm
+
+
+def _note_slices(headers: Sequence[Header], answers: Sequence[dict[str, Any]]) -> None:
+    """Where whole series were taken for pictures, one note with each: the user may never have heard of `--stacks`."""
+    series = [header.facts.get("series", "") for header in headers]
+    n_files = Counter(series)
+    for name, answer in zip(series, answers, strict=True):
+        if name and n_files[name] >= _LEAST_SLICES:
+            answer["notes"] = [*answer.get("notes", ()), _SLICE_NOTE]
 
 
 def _facts(sources: Sequence[Source], headers: Sequence[Header], answers: Sequence[Mapping[str, Any]]) -> Facts:
