@@ -377,8 +377,7 @@ def _check_parts(cohort: Cohort, folds: TestFolds) -> None:
 def _record(
     cohort: Cohort, groups: Int[np.ndarray, " image"], folds: TestFolds, findings: Sequence[Finding]
 ) -> CohortRecord:
-    kinds = ("unreadable", "unlabelled", "label-conflict")
-    excluded = [{"kind": f.kind, "count": f.count, "message": f.message} for f in findings if f.kind in kinds]
+    excluded = [{"kind": f.kind, "count": f.count, "message": f.message} for f in findings if f.is_left_out]
     n_apart = int(((folds.of_image == _LEFT_OUT) & ~conflicting_rows(cohort)).sum())
     if n_apart:
         message = f"{n_apart} training images whose copy or patient is tested, or kept for choosing."

@@ -35,6 +35,7 @@ def unreadable(cohort: Cohort) -> Iterator[Finding]:
         n_bad,
         f"{n_bad} of {n_bad + len(cohort.labels)} images ({share:.1%}) could not be read ({reasons}).",
         "Left out of the study. Export these files again.",
+        is_left_out=True,
     )
 
 
@@ -48,6 +49,7 @@ def unlabelled(cohort: Cohort) -> Iterator[Finding]:
             cohort.n_unlabelled,
             f"{number(cohort.n_unlabelled, 'row or file', 'rows or files')} without a label.",
             "Left out of the study.",
+            is_left_out=True,
         )
 
 

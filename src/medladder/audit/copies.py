@@ -74,6 +74,7 @@ def label_conflicts(cohort: Cohort) -> Iterator[Finding]:
             len(rows),
             f"{len(rows)} images have an exact copy with another label ({number(n_sets, 'set', 'sets')} of copies).",
             "Left out of the study: no one can say which label is right.",
+            is_left_out=True,
         )
 
 

@@ -22,7 +22,7 @@ class Finding:
     """One thing found: `files` are complete and relative to the cohort, `count` is in the unit the message names.
 
     A study stops for `stop` unless told to accept the kind, repeats a `warning` at the top of its report, and lists a
-    `note`.
+    `note`. `is_left_out`: what was found takes no part in a study.
     """
 
     kind: str
@@ -31,6 +31,7 @@ class Finding:
     count: int
     message: str
     action: str
+    is_left_out: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As `check --json` prints it."""

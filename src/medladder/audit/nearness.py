@@ -39,7 +39,7 @@ def findings_of(cohort: Cohort, near: NearCopies, *, is_grouped: bool) -> Iterat
             _files(cohort, mixed),
             len(mixed),
             f"{number(len(mixed), *_PAIRS)} of images that are nearly the same have different labels.",
-            "Kept in the study, since a near copy may be another image: look at them with --html.",
+            "Kept in the study, since a near copy may be another image: look at them with 'medladder check --html'.",
         )
 
 

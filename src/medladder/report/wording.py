@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from markupsafe import Markup, escape
+
 ABSENT = "–"
 _MINUS = "\N{MINUS SIGN}"
 
@@ -140,15 +142,16 @@ def number_of(value: int, one: str, many: str | None = None) -> str:
     return f"{value:,} {one if value == 1 else many or one + 's'}"
 
 
-def keep_together(text: str) -> str:
-    r"""Prose that breaks no line between a number and its percent sign.
+def keep_together(text: str) -> Markup:
+    r"""Prose as HTML that breaks no line between a number and its percent sign, nor within an option.
 
     Example
     -------
-    >>> keep_together("its 95 % interval")
-    'its 95\xa0% interval'
+    >>> str(keep_together("its 95 % interval < 1 (--test)"))
+    'its 95\xa0% interval &lt; 1 (<span class="option">--test</span>)'
     """
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+    safe = str(escape(text.replace(" %", "\N{NO-BREAK SPACE}%")))
+    return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="option">\g<0></span>', safe))
 
 
 def split_headline(text: str) -> tuple[str, str]:
