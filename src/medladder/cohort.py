@@ -87,7 +87,8 @@ class Cohort:
     origins: tuple[Origin, ...] = ()
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{name} {n}" for name, n in zip(self.classes, np.bincount(self.labels), strict=True))
+        told = [f"{name} {n}" for name, n in zip(self.classes, np.bincount(self.labels), strict=True)]
+        counts = ", ".join(told[:12]) + (f" and {len(told) - 12} more classes" if len(told) > 12 else "")
         whose = f" of {len(np.unique(self.patients))} patients" if self.patients_known else ""
         return f"Cohort({self.name!r}: {len(self.labels)} images{whose}; {counts})"
 
