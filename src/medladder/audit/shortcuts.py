@@ -44,9 +44,9 @@ _PARTS = 5
 _LEAST_PATIENTS = 10
 _MOST_IMAGES = 20_000
 _MOST_KINDS = 20
-_SIDE = 32
-_BAND = 2
-_CORNER = 5
+_SIDE = 64
+_BAND = 4
+_CORNER = 10
 
 
 _Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]
