@@ -23,6 +23,7 @@ from .ahead import gather_ahead
 from .diagrams import draw_network
 from .feature_maps import draw_feature_maps
 from .figures import draw_scores, floors_below
+from .flow import count_flow, draw_flow
 from .growth import count_variants, draw_growth, grow, plan_layers
 from .layers import gather_layers
 from .palette import Look, choose_looks
@@ -112,6 +113,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "unrolled": _draw_unrolled(plan, cohort, evidence, examples),
         "growth": _draw_growth(plan, cohort, looks),
         "parts": tables.count_parts(cohort, plan.folds),
+        "flow": draw_flow(count_flow(cohort, plan.folds), cohort.classes),
         "examples": _embed(examples),
         "holds_test_only": [point["holds"] == "test patients only" for point in points],
         "failed": sum(point["failed"] for point in points),
