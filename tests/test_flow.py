@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from medladder.record.cohort import CohortRecord
+from medladder.record.grouping import Grouping
 from medladder.report.flow import count_flow, draw_flow, say_flow
 from medladder.report.page import render
+from medladder.report.tables import list_characteristics
 from report_studies import write_study
 
 FOLD = np.array([0, 0, 0, -1, -1, -1, -1, -2, -3, -3])
@@ -69,6 +72,15 @@ def test_without_patients_and_exclusions_images_alone_are_told(tmp_path: Path) -
     text = render(write_study(tmp_path / "chest", excluded=()))
     assert 'id="figure-flow"' in text
     assert "Left out: none." in text
+
+
+def test_characteristics_are_patients_of_each_part() -> None:
+    """By hand: of the test part's patients 0 and 1, 0 has images of both makers."""
+    columns = {"maker": Grouping(("A", "B"), np.array([0, 1, 1, 0, 0, 0, 0, 1, 1, 1]))}
+    (maker,) = list_characteristics(replace(a_cohort(), columns=columns), ("test",))
+    assert [row.group for row in maker.groups] == ["A", "B"]
+    assert [row.patients for row in maker.groups] == [[3, 1, 0], [0, 2, 1]]
+    assert maker.groups[0].shares == [1.0, 0.5, 0.0]
 
 
 def test_many_classes_with_long_names_stay_in_their_boxes() -> None:

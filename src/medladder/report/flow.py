@@ -110,7 +110,9 @@ def _draw(flow: Flow, classes: Sequence[str], label: str, *, is_wide: bool) -> s
     analysed = _Box(1, below, main, ("Analysed", _patients(flow)))
     parts = _place_parts(flow, classes, analysed, width - 2 if is_wide else main, is_wide=is_wide)
     boxes = [given, *([left_out] if left_out else []), analysed, *parts]
-    svg = start_svg(width, max(box.bottom for box in boxes) + 1, name="flow", label=label)
+    svg = start_svg(
+        width, max(box.bottom for box in boxes) + 1, name=f"flow-{'wide' if is_wide else 'narrow'}", label=label
+    )
     if left_out is None or is_wide:
         _arrow(svg, (given.middle, given.bottom), (given.middle, analysed.y))
         if left_out:

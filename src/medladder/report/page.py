@@ -113,6 +113,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "unrolled": _draw_unrolled(plan, cohort, evidence, examples),
         "growth": _draw_growth(plan, cohort, looks),
         "parts": tables.count_parts(cohort, plan.folds),
+        "characteristics": tables.list_characteristics(cohort, plan.folds),
         "flow": draw_flow(count_flow(cohort, plan.folds), cohort.classes),
         "examples": _embed(examples),
         "holds_test_only": [point["holds"] == "test patients only" for point in points],

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ..record.cohort import CohortRecord
+from ..record.grouping import Grouping
 
 METRICS = (
     ("auroc", "AUROC"),
@@ -76,6 +77,23 @@ class PartCounts:
     images: list[int]
     patients: list[int]
     all_patients: int
+
+
+@dataclass(frozen=True)
+class GroupCounts:
+    """Patients of one group, and their share, part by part."""
+
+    group: str
+    patients: list[int]
+    shares: list[float]
+
+
+@dataclass(frozen=True)
+class Characteristic:
+    """One column of the manifest and its groups."""
+
+    column: str
+    groups: list[GroupCounts]
 
 
 def choose_size(evidence: dict[str, Any], sizes: Sequence[int]) -> int:
@@ -146,6 +164,35 @@ def _lay_out(key: tuple[bool, bool, str, int], comparisons: Sequence[dict[str, A
 
 def count_parts(cohort: CohortRecord, folds: Sequence[str]) -> list[PartCounts]:
     """Images and patients per class in the pool, in the test part, and among those for choosing only."""
+    return [_count_part(cohort, part, mask) for part, mask in _parts(cohort, folds)]
+
+
+def list_characteristics(cohort: CohortRecord, folds: Sequence[str]) -> list[Characteristic]:
+    """Patients of each part by the groups of each column that came with the cohort, such as sex, age or maker.
+
+    A patient whose images are in two groups counts in both. Shares are of all the part's patients.
+    """
+    parts = _parts(cohort, folds)
+    n_patients = [len(np.unique(cohort.patients[mask])) for _, mask in parts]
+    return [
+        Characteristic(
+            column,
+            [
+                GroupCounts(name, counts, [count / of for count, of in zip(counts, n_patients, strict=True)])
+                for group, name in enumerate(grouping.groups)
+                if any(counts := [_patients_in(cohort, grouping, group, mask) for _, mask in parts])
+            ],
+        )
+        for column, grouping in cohort.columns.items()
+    ]
+
+
+def _patients_in(cohort: CohortRecord, grouping: Grouping, group: int, mask: Bool[np.ndarray, " image"]) -> int:
+    return len(np.unique(cohort.patients[mask & (grouping.of_image == group)]))
+
+
+def _parts(cohort: CohortRecord, folds: Sequence[str]) -> list[tuple[str, Bool[np.ndarray, " image"]]]:
+    """The parts that hold an image, with their names."""
     tested = "Test" if len(folds) == 1 else f"Tested, each in one of {len(folds)} folds"
     pool = "Training pool" if len(folds) == 1 else "Training pool of every fold"
     masks = (
@@ -153,7 +200,7 @@ def count_parts(cohort: CohortRecord, folds: Sequence[str]) -> list[PartCounts]:
         (tested, cohort.test_fold >= 0),
         ("For choosing only", cohort.test_fold == -2),
     )
-    return [_count_part(cohort, part, mask) for part, mask in masks if mask.any()]
+    return [(part, mask) for part, mask in masks if mask.any()]
 
 
 def _count_part(cohort: CohortRecord, part: str, mask: Bool[np.ndarray, " image"]) -> PartCounts:
