@@ -35,11 +35,11 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """As `check --json` prints it."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "is_left_out"}
 
     def without_files(self) -> dict[str, Any]:
         """As the record keeps it: a file name may name a patient."""
-        return {key: value for key, value in asdict(self).items() if key != "files"}
+        return {key: value for key, value in self.to_json().items() if key != "files"}
 
 
 def refuse_unmendable(findings: list[Finding], accepted: tuple[str, ...]) -> None:
