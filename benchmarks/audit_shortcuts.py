@@ -99,16 +99,18 @@ def main() -> None:
     parser.add_argument("--clean", type=int, default=204)
     parser.add_argument("--planted", type=int, default=102, help="cohorts a kind")
     parser.add_argument("--kinds", nargs="*", choices=PLANTED, default=PLANTED)
+    parser.add_argument("--seed", type=int, default=8000, help="the first; the model was chosen on those below 7000")
     given = parser.parse_args()
+    first = given.seed
     for kind in given.kinds:
         n = given.planted // len(NAMES)
         found = [
-            sum((kind in IN_PICTURE) in alarms(name, seed, kind) for seed in range(5000, 5000 + n)) for name in NAMES
+            sum((kind in IN_PICTURE) in alarms(name, seed, kind) for seed in range(first, first + n)) for name in NAMES
         ]
         parts = ", ".join(f"{name} {hits}" for name, hits in zip(NAMES, found, strict=True))
         print(f"{kind:12} found in {sum(found) / (n * len(NAMES)):6.1%} of {n * len(NAMES)} ({parts})", flush=True)
     n = given.clean // len(NAMES)
-    false = [alarms(name, seed, None) for name in NAMES for seed in range(6000, 6000 + n)]
+    false = [alarms(name, seed, None) for name in NAMES for seed in range(first + 1000, first + 1000 + n)]
     n_false, n_frame = sum(map(bool, false)), sum(any(one) for one in false)
     print(f"nothing      false alarms in {n_false / len(false):6.1%} of {len(false)}, of these {n_frame} by the frame")
 

@@ -11,9 +11,9 @@ import pytest
 
 from medladder.record.cohort import CohortRecord
 from medladder.record.grouping import Grouping
-from medladder.report.flow import count_flow, draw_flow, say_flow
+from medladder.report.flow import Flow, count_flow, draw_flow, say_flow
 from medladder.report.page import render
-from medladder.report.tables import list_characteristics
+from medladder.report.tables import count_parts, list_characteristics
 from report_studies import write_study
 
 FOLD = np.array([0, 0, 0, -1, -1, -1, -1, -2, -3, -3])
@@ -39,8 +39,12 @@ def a_cohort(classes: tuple[str, ...] = ("well", "sick"), *, patients_known: boo
     )
 
 
+def flow_of(cohort: CohortRecord) -> Flow:
+    return count_flow(cohort, count_parts(cohort, ("test",)))
+
+
 def test_every_image_is_counted_once() -> None:
-    flow = count_flow(a_cohort(), ("test",))
+    flow = flow_of(a_cohort())
     assert (flow.n_given, flow.n_analysed, flow.n_patients) == (12, 8, 6)
     assert sum(sum(part.images) for part in flow.parts) == flow.n_analysed
     assert flow.n_given == flow.n_analysed + sum(count for _, count in flow.left_out)
@@ -53,7 +57,7 @@ def test_every_image_is_counted_once() -> None:
 
 @pytest.mark.parametrize("layout", ["wide", "narrow"])
 def test_each_box_and_reason_stands_in_the_drawing(layout: str) -> None:
-    flow = count_flow(a_cohort(), ("test",))
+    flow = flow_of(a_cohort())
     drawing = ElementTree.fromstring(draw_flow(flow, ("well", "sick"))[layout])
     texts = [text.text for text in drawing.iter("text")]
     said = " ".join(text or "" for text in texts)
@@ -67,8 +71,8 @@ def test_each_box_and_reason_stands_in_the_drawing(layout: str) -> None:
 
 def test_without_patients_and_exclusions_images_alone_are_told(tmp_path: Path) -> None:
     cohort = a_cohort(patients_known=False)
-    assert count_flow(cohort, ("test",)).n_patients is None
-    assert "patient" not in say_flow(count_flow(cohort, ("test",))).replace("patient of a test image", "")
+    assert flow_of(cohort).n_patients is None
+    assert "patient" not in say_flow(flow_of(cohort)).replace("patient of a test image", "")
     text = render(write_study(tmp_path / "chest", excluded=()))
     assert 'id="figure-flow"' in text
     assert "Left out: none." in text
@@ -85,7 +89,7 @@ def test_characteristics_are_patients_of_each_part() -> None:
 
 def test_many_classes_with_long_names_stay_in_their_boxes() -> None:
     classes = tuple(f"a class whose name is very long, number {n}" for n in range(9))
-    drawing = ElementTree.fromstring(draw_flow(count_flow(a_cohort(classes), ("test",)), classes)["wide"])
+    drawing = ElementTree.fromstring(draw_flow(flow_of(a_cohort(classes)), classes)["wide"])
     texts = [text.text or "" for text in drawing.iter("text")]
     assert "and 3 more classes" in texts
     assert max(len(text) for text in texts) < 60

@@ -1,10 +1,11 @@
 """Whether the class can be told without the patient: from what surrounds the picture, or from its frame alone.
 
-A small model on the acquisition's columns and the stored size, and another on the picture's frame, are scored on
-patients they did not learn from. Whether that is more than chance is asked of the same models on labels that were
-permuted among patients: a model finds the direction in which the classes happen to differ, so that out-of-part scores
-of meaningless values scatter more than those of fixed scores. A finding is no proof: sick patients may rightly be
-imaged on another machine.
+What is known of an image's making (columns of the acquisition, size, how the file was stored) and the picture's frame
+are each asked twice, by a ridge regression on all values and by the one value that goes best with the class, and scored
+on patients that these did not learn from. Whether that is more than chance is asked of the same models on labels that
+were permuted among patients: a model finds the direction in which the classes happen to differ, so that out-of-part
+scores of meaningless values scatter more than those of fixed scores. A finding is no proof: sick patients may rightly
+be imaged on another machine.
 
 Source
 ------

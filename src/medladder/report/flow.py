@@ -20,7 +20,7 @@ from ..record.cohort import CohortRecord
 from . import wording
 from .diagrams import LINE, add_text
 from .svg import add, number, start_svg, to_text
-from .tables import PartCounts, count_parts
+from .tables import PartCounts
 
 REASONS = {
     "unreadable": "could not be read",
@@ -68,10 +68,9 @@ class _Box:
         return self.x + self.width / 2
 
 
-def count_flow(cohort: CohortRecord, folds: Sequence[str]) -> Flow:
-    """Every image of the cohort, and whether a rung ever saw it."""
+def count_flow(cohort: CohortRecord, parts: Sequence[PartCounts]) -> Flow:
+    """Every image of the cohort, and whether a rung ever saw it; `parts` as `tables.count_parts` counts them."""
     left_out = tuple((REASONS.get(one["kind"], one["message"]), int(one["count"])) for one in cohort.excluded)
-    parts = tuple(count_parts(cohort, folds))
     in_parts = cohort.test_fold >= -2
     n_analysed = int(in_parts.sum())
     return Flow(
@@ -79,7 +78,7 @@ def count_flow(cohort: CohortRecord, folds: Sequence[str]) -> Flow:
         left_out=left_out,
         n_analysed=n_analysed,
         n_patients=len(np.unique(cohort.patients[in_parts])) if cohort.patients_known else None,
-        parts=parts,
+        parts=tuple(parts),
     )
 
 
@@ -183,12 +182,11 @@ def _add_box(svg: Element, box: _Box, *, is_side: bool) -> None:
 def _branch(svg: Element, above: _Box, below: _Box) -> None:
     """From the middle of one box down, across and down onto another."""
     turn = above.bottom + _GAP / 2
-    x = min(below.middle, below.x + below.width / 2)
     add(
-        svg, "path", d=f"M{number(above.middle)} {number(above.bottom)}V{number(turn)}H{number(x)}", fill="none",
-        stroke=LINE, stroke_width=1.2,
+        svg, "path", d=f"M{number(above.middle)} {number(above.bottom)}V{number(turn)}H{number(below.middle)}",
+        fill="none", stroke=LINE, stroke_width=1.2,
     )  # fmt: skip
-    _arrow(svg, (x, turn), (x, below.y))
+    _arrow(svg, (below.middle, turn), (below.middle, below.y))
 
 
 def _arrow(svg: Element, start: tuple[float, float], end: tuple[float, float], *, has_head: bool = True) -> None:

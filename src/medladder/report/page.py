@@ -86,6 +86,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
     examples = read_examples(folder.pictures, len(cohort.classes))
     finding = say_scores(rows, compared, evidence["unit"])
     points = [point for rung in evidence["rungs"] for point in rung["points"]]
+    parts = tables.count_parts(cohort, plan.folds)
     networks = _draw_networks(plan, cohort, evidence, compared)
     parameters = saying.list_parameters(rows, networks, compared)
     n_rules = len(evidence["verdict"]["sentences"]) + len(evidence["verdict"]["warnings"])
@@ -112,9 +113,9 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "layers": gather_layers(folder, plan, cohort, looks, examples, first_rule=n_rules + 1),
         "unrolled": _draw_unrolled(plan, cohort, evidence, examples),
         "growth": _draw_growth(plan, cohort, looks),
-        "parts": tables.count_parts(cohort, plan.folds),
+        "parts": parts,
         "characteristics": tables.list_characteristics(cohort, plan.folds),
-        "flow": draw_flow(count_flow(cohort, plan.folds), cohort.classes),
+        "flow": draw_flow(count_flow(cohort, parts), cohort.classes),
         "examples": _embed(examples),
         "holds_test_only": [point["holds"] == "test patients only" for point in points],
         "failed": sum(point["failed"] for point in points),
