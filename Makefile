@@ -9,7 +9,7 @@ endif
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN = $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: demo install test check bench honesty docs clean
+.PHONY: demo install test check bench honesty docs catalogues clean
 
 demo: $(VENV)/installed
 	$(BIN)/medladder study --out runs/demo --rungs prior,logistic,svm,nn,dnn
@@ -40,6 +40,10 @@ honesty: $(VENV)/installed-dev
 	@if [ -n "$(CURVES)" ]; then $(BIN)/python honesty/learning_curves.py "$(CURVES)"; fi
 	$(BIN)/python honesty/intervals.py $(HONESTY) --processes 2
 	$(BIN)/python honesty/images.py $(HONESTY) --processes 2
+
+# The messages of the code into src/medladder/catalogues, to be translated there.
+catalogues: $(VENV)/installed-dev
+	$(BIN)/python scripts/catalogues.py
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m typer medladder.cli utils docs --name medladder --title 'The command line' --output docs/cli.md

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -33,6 +33,7 @@ AtSensitivity = Annotated[
 Prevalence = Annotated[
     float | None, typer.Option(help="Share of the positive class in use: adds PPV, NPV and net benefit.")
 ]
+Language = Annotated[Literal["en", "ko"], typer.Option("--lang", help="Language of the report: English or Korean.")]
 Jobs = Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")]
 _HOW_IMAGES = "How images are read"
 _WHICH_LABELS = "Labels and columns"

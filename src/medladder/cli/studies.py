@@ -27,6 +27,7 @@ from .options import (
     CohortOptions,
     Device,
     Jobs,
+    Language,
     Prevalence,
     Source,
     listed,
@@ -80,6 +81,7 @@ def study(
         bool, typer.Option("--group-near", help="Near copies count as one patient, so no split parts them.")
     ] = False,
     pictures: Annotated[bool, typer.Option(help="Keep a few example images for the report.")] = True,
+    language: Language = "en",
     inspection: Annotated[bool, typer.Option(help="Look into the layers of the networks at the end.")] = True,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
     as_json: AsJson = False,
@@ -112,7 +114,7 @@ def study(
             _show_plan(cohort, wishes, jobs, as_json=as_json)
         else:
             shown = {"pictures": pictures, "inspection": inspection}
-            _run(cohort, out, wishes, jobs, device, how.cache, shown=shown, as_json=as_json)
+            _run(cohort, out, wishes, jobs, device, how.cache, shown=shown, language=language, as_json=as_json)
 
 
 def _show_plan(cohort: Any, wishes: dict[str, Any], jobs: int | None, *, as_json: bool) -> None:
@@ -137,6 +139,7 @@ def _run(
     cache: Path | None,
     *,
     shown: dict[str, bool],
+    language: str,
     as_json: bool,
 ) -> None:
     from ..cost import Effort
@@ -157,7 +160,7 @@ def _run(
         progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
         raise typer.Exit(130) from None
     evidence = weigh(folder).to_json()
-    page = write_report(folder)
+    page = write_report(folder, language=language)
     if as_json:
         print_json({"run": str(folder.path), "report": str(page), "evidence": evidence})
     else:
@@ -273,6 +276,7 @@ def report(
             help="Share of the positive class in use: adds PPV, NPV and net benefit; another than planned is marked."
         ),
     ] = None,
+    language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
     """Weigh and draw again, from the study's files alone."""
@@ -284,7 +288,7 @@ def report(
         folder = StudyFolder(run)
         points = {"at_specificity": at_specificity, "at_sensitivity": at_sensitivity, "prevalence": prevalence}
         evidence = weigh(folder, margin=margin, **points).to_json()
-        page = write_report(folder)
+        page = write_report(folder, language=language)
         if as_json:
             print_json({"report": str(page)})
         else:

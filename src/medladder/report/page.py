@@ -9,16 +9,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from jaxtyping import Float
 from matplotlib import image as raster
 
 from ..architecture import ConvolutionLayer
+from ..language import speaking
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import Plan, PlannedRung
-from . import saying, tables, wording
+from . import html, saying, tables, wording
 from .ahead import gather_ahead
 from .diagrams import draw_network
 from .feature_maps import draw_feature_maps
@@ -40,41 +40,28 @@ _PICTURE_BYTES = 1_200_000  # of examples on one page, before base64: the page s
 _PICTURES_A_CLASS = 6
 
 
-def write_report(run: StudyFolder | str | os.PathLike[str]) -> Path:
+def write_report(run: StudyFolder | str | os.PathLike[str], *, language: str = "en") -> Path:
     """Draw report.html from what the study left on disk; the same files give the same bytes.
+
+    `language` is a code of `language.LANGUAGES`.
 
     Raises
     ------
     StudyError
         The folder holds no study, its evidence has not been weighed, or it cannot be written.
+    OptionError
+        No such language.
     """
     folder = run if isinstance(run, StudyFolder) else StudyFolder(run)
-    folder.write_bytes(folder.report.name, render(folder).encode("utf-8"))
+    folder.write_bytes(folder.report.name, render(folder, language=language).encode("utf-8"))
     return folder.report
 
 
-def render(folder: StudyFolder) -> str:
+def render(folder: StudyFolder, *, language: str = "en") -> str:
     """The page as text."""
     plan, cohort, evidence = folder.read_plan(), folder.read_cohort(), folder.read_evidence()
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("medladder.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        lstrip_blocks=True,
-    )
-    for write in (
-        wording.score,
-        wording.difference,
-        wording.span,
-        wording.count,
-        wording.ratio,
-        wording.seconds,
-        wording.keep_together,
-    ):
-        environment.filters[write.__name__] = write
-    environment.globals["number_of"] = wording.number_of
-    environment.globals["split_headline"] = wording.split_headline
-    return environment.get_template("page.html.j2").render(_gather(folder, plan, cohort, evidence))
+    with speaking(language):
+        return html.render("page.html.j2", _gather(folder, plan, cohort, evidence))
 
 
 def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +81,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "plan": plan,
         "cohort": cohort,
         "evidence": evidence,
+        "unit": wording.UNITS[evidence["unit"]],
         "verdict": evidence["verdict"],
         "grade": GRADES[evidence["verdict"]["grade"]],
         "looks": looks,

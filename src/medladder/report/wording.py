@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Any
 
 from markupsafe import Markup, escape
 
+from ..language import phrase, speaking, spoken, translate  # noqa: F401 (speaking is for the examples)
+
 ABSENT = "–"
 _MINUS = "\N{MINUS SIGN}"
+_LARGE = {"en": ((" billion", 1e9), (" million", 1e6)), "ko": (("억", 1e8), ("만", 1e4))}
+UNITS = {"patient": phrase("patient"), "image": phrase("image")}
+"""What is scored, as evidence.json names it."""
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 def score(value: float) -> str:
@@ -76,11 +87,14 @@ def large(value: float) -> str:
     -------
     >>> large(785), large(218465), large(67_126_337), large(1e9)
     ('785', '218,000', '67.1 million', '1 billion')
+    >>> with speaking("ko"):
+    ...     large(218465), large(67_126_337), large(1.5e9)
+    ('21.8만', '6,710만', '15억')
     """
     rounded = float(f"{value:.3g}")
-    for word, size in (("billion", 1e9), ("million", 1e6)):
+    for word, size in _LARGE[spoken()]:
         if rounded >= size:
-            return f"{rounded / size:,.6g} {word}"
+            return f"{rounded / size:,.6g}{word}"
     return f"{rounded:,.0f}"
 
 
@@ -102,8 +116,29 @@ def percent(share: float) -> str:
     -------
     >>> percent(0.3176), percent(0.0114)
     ('32 %', '1.1 %')
+    >>> with speaking("ko"):
+    ...     percent(0.3176)
+    '32%'
     """
-    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+    space = "" if spoken() == "ko" else " "
+    return f"{100 * share:.0f}{space}%" if share >= 0.095 else f"{100 * share:.1f}{space}%"
+
+
+def date(day: str) -> str:
+    """A day, given as ISO 8601 writes it.
+
+    Example
+    -------
+    >>> date("2026-11-05T10:02:00+00:00")
+    '5 November 2026'
+    >>> with speaking("ko"):
+    ...     date("2026-11-05")
+    '2026년 11월 5일'
+    """
+    given = dt.date.fromisoformat(day[:10])
+    if spoken() == "ko":
+        return f"{given.year}년 {given.month}월 {given.day}일"
+    return f"{given.day} {_MONTHS[given.month - 1]} {given.year}"
 
 
 def true_minus(text: str) -> str:
@@ -150,8 +185,13 @@ def keep_together(text: str) -> Markup:
     >>> str(keep_together("its 95 % interval < 1 (--test)"))
     'its 95\xa0% interval &lt; 1 (<span class="option">--test</span>)'
     """
-    safe = str(escape(text.replace(" %", "\N{NO-BREAK SPACE}%")))
+    safe = str(escape(keep_percent(translate(text))))
     return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="option">\g<0></span>', safe))
+
+
+def keep_percent(text: str) -> str:
+    """Numbers and their percent signs on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def split_headline(text: str) -> tuple[str, str]:
