@@ -154,10 +154,15 @@ def template_of(message: Message) -> str:
     return catalogue.gettext(message.template) if message.template else ""
 
 
-def of_record(entry: Mapping[str, Any], key: str = "text") -> str:
-    """What a file of the study says under `key`, in the language spoken; as it stands where its parts were not kept."""
+def message_of(entry: Mapping[str, Any], key: str = "text") -> str:
+    """What a file of the study says under `key`, a message again where its parts were kept."""
     parts = entry.get("said", {}).get(key)
-    return translate(Message.from_json(parts)) if parts else str(entry[key])
+    return Message.from_json(parts) if parts else str(entry[key])
+
+
+def of_record(entry: Mapping[str, Any], key: str = "text") -> str:
+    """What a file of the study says under `key`, in the language spoken."""
+    return translate(message_of(entry, key))
 
 
 def parts_of(**texts: str) -> dict[str, Any]:

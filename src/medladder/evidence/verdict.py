@@ -6,10 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..language import Message, join, parts_of, phrase
 from .comparisons import Comparison
 from .forecast import Span
 from .intervals import FEW_PATIENTS, Interval
 from .outlook import Crossing, Outlook, patients_to_test
+
+GRADES = {
+    "shown": phrase("shown"),
+    "not contradicted": phrase("not contradicted"),
+    "cannot tell": phrase("cannot tell"),
+}
+"""As evidence.json names them, for rules to say."""
 
 # A difference that nothing here excludes and that is larger than this leaves the choice open.
 TOO_MUCH_TO_MISS = 0.10
@@ -20,14 +28,14 @@ RISING, SATURATED = 0.9, 0.1
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence and the name of its rule."""
+    """One sentence and the name of its rule; messages, or plain text as an older record holds it."""
 
     text: str
     rule: str
 
-    def to_json(self) -> dict[str, str]:
-        """The sentence as evidence.json holds it."""
-        return {"text": self.text, "rule": self.rule}
+    def to_json(self) -> dict[str, Any]:
+        """The sentence as evidence.json holds it, with its parts for other languages."""
+        return {"text": self.text, "rule": self.rule, "said": parts_of(text=self.text, rule=self.rule)}
 
 
 @dataclass(frozen=True)
@@ -177,27 +185,60 @@ def speak(standing: Standing, pick: Pick, trend: Trend | None = None) -> tuple[S
 
 def _of_pick(standing: Standing, pick: Pick) -> Sentence:
     """What to use, the short answer first: the report shows it as its headline."""
-    score = f"AUROC {_span(standing.aurocs[pick.rung])} with {standing.n_train:,} training {standing.unit}s"
+    told = {"rung": pick.rung, "score": _score(standing, pick), "limit": _limit(pick), "margin": f"{standing.margin:g}"}
+    grade = GRADES[pick.grade]
     if standing.families[pick.rung] == "floor":
-        text = f"Nothing here is shown to be better than knowing nothing. {pick.rung} stands, {score}{_limit(pick)}."
-        rule = f"{pick.grade}: nothing shown better than {pick.rung}"
-    elif len(standing.aurocs) == 1:
-        text, rule = f"Only {pick.rung} was tried. {score}.", f"{pick.grade}: no other rung"
-    elif pick.grade == "shown":
-        text = f"Use {pick.rung}: no other rung tried is better by {standing.margin:g} AUROC or more. {score}."
-        rule = "shown: simplest rung that none beats by the margin"
-    elif pick.grade == "not contradicted":
-        text = f"Use {pick.rung}: nothing here shows that another rung is better. {score}{_limit(pick)}."
-        rule = "not contradicted: simplest rung that none is shown better than"
-    else:
-        text = (
-            f"These data cannot tell which rung is best. {pick.rung} is the simplest that none is shown better "
-            f"than, {score}{_limit(pick)}."
+        texts = (
+            phrase("Nothing here is shown to be better than knowing nothing. {rung} stands, {score}{limit}.", **told),
+            phrase(
+                "Among models trained from scratch, nothing here is shown to be better than knowing nothing. {rung} "
+                "stands, {score}{limit}.",
+                **told,
+            ),
         )
-        rule = "cannot tell: more than .10 AUROC may be missed, or a class is thin"
-    if not _has_transfer(standing):
-        text = f"Among models trained from scratch, {text[0].lower()}{text[1:]}"
-    return Sentence(text, rule)
+        rule = phrase("{grade}: nothing shown better than {rung}", grade=grade, rung=pick.rung)
+    elif len(standing.aurocs) == 1:
+        texts = (
+            phrase("Only {rung} was tried. {score}.", **told),
+            phrase("Among models trained from scratch, only {rung} was tried. {score}.", **told),
+        )
+        rule = phrase("{grade}: no other rung", grade=grade)
+    elif pick.grade == "shown":
+        texts = (
+            phrase("Use {rung}: no other rung tried is better by {margin} AUROC or more. {score}.", **told),
+            phrase(
+                "Among models trained from scratch, use {rung}: no other rung tried is better by {margin} AUROC or "
+                "more. {score}.",
+                **told,
+            ),
+        )
+        rule = phrase("shown: simplest rung that none beats by the margin")
+    elif pick.grade == "not contradicted":
+        texts = (
+            phrase("Use {rung}: nothing here shows that another rung is better. {score}{limit}.", **told),
+            phrase(
+                "Among models trained from scratch, use {rung}: nothing here shows that another rung is better. "
+                "{score}{limit}.",
+                **told,
+            ),
+        )
+        rule = phrase("not contradicted: simplest rung that none is shown better than")
+    else:
+        texts = (
+            phrase(
+                "These data cannot tell which rung is best. {rung} is the simplest that none is shown better than, "
+                "{score}{limit}.",
+                **told,
+            ),
+            phrase(
+                "Among models trained from scratch, these data cannot tell which rung is best. {rung} is the simplest "
+                "that none is shown better than, {score}{limit}.",
+                **told,
+            ),
+        )
+        rule = phrase("cannot tell: more than .10 AUROC may be missed, or a class is thin")
+    of_all, from_scratch = texts
+    return Sentence(of_all if _has_transfer(standing) else from_scratch, rule)
 
 
 def _has_transfer(standing: Standing) -> bool:
@@ -209,8 +250,17 @@ def _has_convolution(standing: Standing) -> bool:
     return _has_transfer(standing) or any(rung.partition(":")[0] == "cnn" for rung in standing.aurocs)
 
 
+def _score(standing: Standing, pick: Pick) -> Message:
+    auroc = standing.aurocs[pick.rung]
+    return phrase(
+        "AUROC {estimate} (95 % interval {low}–{high}) with {n} training {unit}s",
+        estimate=f"{auroc.estimate:.3f}", low=f"{auroc.low:.3f}", high=f"{auroc.high:.3f}", n=standing.n_train,
+        unit=standing.unit,
+    )  # fmt: skip
+
+
 def _limit(pick: Pick) -> str:
-    return f"; up to {pick.missed:.3f} AUROC may be missed" if pick.missed > 0 else ""
+    return phrase("; up to {missed} AUROC may be missed", missed=f"{pick.missed:.3f}") if pick.missed > 0 else ""
 
 
 def _of_families(standing: Standing) -> Sentence | None:
@@ -224,39 +274,64 @@ def _of_families(standing: Standing) -> Sentence | None:
     gain = _gains(standing).get((deep or "", conventional or ""))
     if deep is None or conventional is None or gain is None:
         return None
-    span = _change(gain)
+    told = {"deep": deep, "conventional": conventional, "change": _change(gain)}
     if gain.low > 0:
-        text = f"Deep learning is shown better than conventional methods here: {deep} against {conventional}, {span}."
+        text = phrase(
+            "Deep learning is shown better than conventional methods here: {deep} against {conventional}, {change}.",
+            **told,
+        )
+    elif gain.high < 0 and _has_convolution(standing):
+        text = phrase(
+            "Conventional methods are shown better than deep learning here: {deep} against {conventional}, {change}.",
+            **told,
+        )
     elif gain.high < 0:
-        beaten = "deep learning" if _has_convolution(standing) else "networks on the unrolled image"
-        text = f"Conventional methods are shown better than {beaten} here: {deep} against {conventional}, {span}."
+        text = phrase(
+            "Conventional methods are shown better than networks on the unrolled image here: {deep} against "
+            "{conventional}, {change}.",
+            **told,
+        )
     else:
-        text = f"No difference between deep and conventional methods is shown: {deep} against {conventional}, {span}."
+        text = phrase(
+            "No difference between deep and conventional methods is shown: {deep} against {conventional}, {change}.",
+            **told,
+        )
+    said = [text]
     if gain.low <= 0 and not _has_convolution(standing):
-        text += " No convolutional network was tried."
+        said.append(phrase("No convolutional network was tried."))
     if len(standing.aurocs) > 2:
-        text += " Each is the best of its kind on these patients, so its own score may look better than it is."
-    return Sentence(text, "deep against conventional: best of each by estimate, simultaneous interval")
+        said.append(
+            phrase("Each is the best of its kind on these patients, so its own score may look better than it is.")
+        )
+    return Sentence(join(said), phrase("deep against conventional: best of each by estimate, simultaneous interval"))
 
 
 def _of_more_patients(standing: Standing, pick: Pick, trend: Trend | None) -> Sentence | None:
     """Saturated, rising or not known: by the belief that twice the patients bring more than the margin."""
     if trend is None or trend.outlook is None or standing.families[pick.rung] == "floor":
         return None
-    outlook, margin = trend.outlook, standing.margin
-    gain = f"twice the training {standing.unit}s would bring {pick.rung} {_change(outlook.gain)}"
+    outlook, margin = trend.outlook, f"{standing.margin:g}"
+    told = {"rung": pick.rung, "unit": standing.unit, "change": _change(outlook.gain)}
     if outlook.course.name == "falls":
-        text = f"{pick.rung} got worse with more training {standing.unit}s here; {gain}."
-        return Sentence(text, "the curve falls")
+        text = phrase(
+            "{rung} got worse with more training {unit}s here; twice the training {unit}s would bring {rung} {change}.",
+            **told,
+        )
+        return Sentence(text, phrase("the curve falls"))
     if outlook.p_gain >= RISING:
-        text, rule = f"More {standing.unit}s would help: {gain}.", f"rising: P(gain to 2× > {margin:g}) ≥ .9"
+        text = phrase("More {unit}s would help: twice the training {unit}s would bring {rung} {change}.", **told)
+        rule = phrase("rising: P(gain to 2× > {margin}) ≥ .9", margin=margin)
     elif outlook.p_gain <= SATURATED:
-        text, rule = f"More {standing.unit}s would hardly help: {gain}.", f"saturated: P(gain to 2× > {margin:g}) ≤ .1"
+        text = phrase("More {unit}s would hardly help: twice the training {unit}s would bring {rung} {change}.", **told)
+        rule = phrase("saturated: P(gain to 2× > {margin}) ≤ .1", margin=margin)
     else:
-        text = f"Whether more {standing.unit}s would help is not known: {gain}."
-        rule = f"neither rising nor saturated: P(gain to 2× > {margin:g}) between .1 and .9"
+        text = phrase(
+            "Whether more {unit}s would help is not known: twice the training {unit}s would bring {rung} {change}.",
+            **told,
+        )
+        rule = phrase("neither rising nor saturated: P(gain to 2× > {margin}) between .1 and .9", margin=margin)
     if outlook.course.name == "breaks":
-        text += " Its curve breaks, so that this stands on little."
+        text = join([text, phrase("Its curve breaks, so that this stands on little.")])
     return Sentence(text, rule)
 
 
@@ -264,18 +339,20 @@ def _of_more_tests(standing: Standing, pick: Pick, trend: Trend | None) -> Sente
     """Whether more test patients could settle the choice, and how many."""
     if trend is None or trend.rival is None or pick.grade == "shown" or trend.tested <= 0:
         return None
-    pair = f"{pick.rung} from {trend.rival}"
+    told = {"rung": pick.rung, "rival": trend.rival, "unit": standing.unit}
     if trend.trained >= standing.margin:
-        text = f"More test {standing.unit}s cannot tell {pair}; more training {standing.unit}s or repeats can."
-        return Sentence(text, "the training draw alone leaves more than the margin")
+        text = phrase(
+            "More test {unit}s cannot tell {rung} from {rival}; more training {unit}s or repeats can.", **told
+        )
+        return Sentence(text, phrase("the training draw alone leaves more than the margin"))
     needed = patients_to_test(trend.tested, trend.n_test, standing.margin)
     if needed <= trend.n_test:
         return None
-    text = (
-        f"To tell {pair} within {standing.margin:g} AUROC would take about {_rounded(needed):,} test {standing.unit}s "
-        f"instead of {trend.n_test:,}."
-    )
-    return Sentence(text, "test patients that bring their part of the half-width to the margin")
+    text = phrase(
+        "To tell {rung} from {rival} within {margin} AUROC would take about {needed} test {unit}s instead of {n_test}.",
+        **told, margin=f"{standing.margin:g}", needed=_rounded(needed), n_test=trend.n_test,
+    )  # fmt: skip
+    return Sentence(text, phrase("test patients that bring their part of the half-width to the margin"))
 
 
 def _rounded(n: int) -> int:
@@ -287,17 +364,15 @@ def _of_transfer(standing: Standing) -> Sentence | None:
     """What a rung that was not tried might have changed: Doerrich et al. 2025, doi:10.1038/s41598-025-92156-9."""
     if _has_transfer(standing):
         return None
-    text = (
+    text = phrase(
         "No pretrained backbone was compared: on small sets a frozen one has matched or beaten networks trained from "
         "scratch, and might change the pick."
     )
-    return Sentence(text, "no transfer rung was scored")
+    return Sentence(text, phrase("no transfer rung was scored"))
 
 
-def _span(interval: Interval) -> str:
-    return f"{interval.estimate:.3f} (95 % interval {interval.low:.3f}–{interval.high:.3f})"
-
-
-def _change(interval: Interval) -> str:
-    text = f"{interval.estimate:+.3f} AUROC ({interval.low:+.3f} to {interval.high:+.3f})"
-    return text.replace("-", "−")
+def _change(interval: Interval) -> Message:
+    estimate, low, high = (
+        f"{value:+.3f}".replace("-", "−") for value in (interval.estimate, interval.low, interval.high)
+    )
+    return phrase("{estimate} AUROC ({low} to {high})", estimate=estimate, low=low, high=high)

@@ -27,6 +27,7 @@ from .portrait import Portrait, Served, portray, serve
 from .prevalence import AtPrevalence, Rate, at_prevalence
 from .scores import Scores, read_scores
 from .selection import Selected, correct_pick
+from .units import UNITS
 from .variance import training_spread
 from .verdict import Pick, Standing, Trend, Verdict, pick_rung, rival_of, speak
 from .warnings import find_warnings
@@ -305,7 +306,7 @@ def _stand(scores: Scores, rungs: Sequence[RungEvidence], comparisons: Sequence[
         comparisons=comparisons,
         counts=_counts(scores),
         margin=scores.plan.margin,
-        unit="patient" if scores.cohort.patients_known else "image",
+        unit=UNITS["patient" if scores.cohort.patients_known else "image"],
     )
 
 

@@ -8,14 +8,12 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from ..language import phrase, speaking, spoken, translate  # noqa: F401 (speaking is for the examples)
+from ..evidence.units import UNITS as UNITS
+from ..language import speaking, spoken, translate  # noqa: F401 (speaking is for the examples)
 
 ABSENT = "–"
 _MINUS = "\N{MINUS SIGN}"
 _LARGE = {"en": ((" billion", 1e9), (" million", 1e6)), "ko": (("억", 1e8), ("만", 1e4))}
-UNITS = {"patient": phrase("patient"), "image": phrase("image")}
-"""What is scored, as evidence.json names it."""
-
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
