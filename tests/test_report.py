@@ -137,7 +137,7 @@ def test_every_section_and_figure_is_there_in_order(tmp_path: Path) -> None:
     assert {*figures, "warnings"} <= set(ids)
     labels = [attrs["aria-label"] or "" for tag, attrs in page.tags if tag == "svg" and attrs.get("id") in figures]
     assert "AUROC at 5,232 training patients: dnn 0.9" in labels[0]
-    assert "784, then 256, then 128, then 64, then 1 nodes" in labels[4]
+    assert "784 → 256 → 128 → 64 → 1 nodes" in labels[4]
     # 512² · 256 + 256, 256 · 128 + 128, 128 · 64 + 64, 64 + 1
     assert "dnn 242,000 at working size, 67.2 million at a side of 512" in labels[-1]
     assert len([tag for tag, attrs in page.tags if tag == "img" and (attrs["alt"] or "").startswith("Example")]) == 8
@@ -155,7 +155,7 @@ def test_numbers_on_the_page_are_the_evidence(tmp_path: Path) -> None:
     rows = [" ".join(row.split()) for row in Page(render(folder)).rows]
     assert any(row.startswith("dnn recommended 0.912 0.877–0.937") and row.endswith("218,000 12.3") for row in rows)
     assert any(row.startswith("c ") and row.endswith("0.710 0.700–0.720") for row in rows)
-    assert "dnn svm −0.012 −0.032 to 0.000" in rows
+    assert "dnn against svm −0.012 −0.032 to 0.000" in rows
 
 
 def test_every_estimate_of_the_evidence_stands_in_the_tables(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_the_verdict_says_grade_sentences_rules_and_warnings(tmp_path: Path) -> 
 
 def test_a_convolutional_network_is_drawn_and_counted_where_the_plan_tells_it(tmp_path: Path) -> None:
     text = html.unescape(render(write_study(tmp_path / "told", rungs=("svm", "cnn"))))
-    assert "feature maps, 16 of 28 × 28, then 32 of 14 × 14, then 64 of 7 × 7." in text
+    assert "feature maps, 16 of 28 × 28 → 32 of 14 × 14 → 64 of 7 × 7." in text
     assert "71,921 parameters ×\N{NO-BREAK SPACE}3\N{NO-BREAK SPACE}members." in text
     assert 'id="growth-wide"' in text
     assert "unrolled" not in Page(text).values("id")

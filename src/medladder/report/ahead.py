@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..language import tr
 from . import wording
 
 
@@ -39,29 +40,46 @@ def say_needed(rung: str, needed: dict[str, Any], unit: str) -> str:
     >>> say_needed("svm", {"score": 0.9, "low": 812, "high": None, "estimate": 1900}, "patient")
     'An AUROC of 0.9 would take svm 810 or more training patients, perhaps more than ten times those of today.'
     """
-    score = f"An AUROC of {needed['score']:g} would take {rung}"
+    told = {"score": f"{needed['score']:g}", "rung": rung, "unit": wording.UNITS[unit]}
     if needed["low"] is None:
-        return f"{score} more than ten times the training {unit}s of today, if it reaches it at all."
-    low = wording.count(_rounded(needed["low"]))
+        return tr(
+            "An AUROC of {score} would take {rung} more than ten times the training {unit}s of today, if it reaches "
+            "it at all.",
+            **told,
+        )
+    low = _rounded(needed["low"])
     if needed["high"] is None:
-        return f"{score} {low} or more training {unit}s, perhaps more than ten times those of today."
-    return f"{score} {low} to {wording.count(_rounded(needed['high']))} training {unit}s."
+        return tr(
+            "An AUROC of {score} would take {rung} {low} or more training {unit}s, perhaps more than ten times those "
+            "of today.",
+            **told,
+            low=low,
+        )
+    return tr(
+        "An AUROC of {score} would take {rung} {low} to {high} training {unit}s.",
+        **told, low=low, high=_rounded(needed["high"]),
+    )  # fmt: skip
 
 
 def say_crossing(crossing: dict[str, Any], unit: str) -> str:
     """From how many patients on the higher rung is at least as good."""
-    lower, upper = crossing["lower"], crossing["upper"]
+    told: dict[str, Any] = {"lower": crossing["lower"], "upper": crossing["upper"], "unit": wording.UNITS[unit]}
     if not crossing["matters"]:
-        return f"{upper} and {lower}: no crossover that matters."
+        return tr("{upper} and {lower}: no crossover that matters.", **told)
     if crossing["low"] is None:
-        return f"{upper} is not expected to reach {lower} within ten times the training {unit}s of today."
-    low = wording.count(_rounded(crossing["low"]))
+        return tr("{upper} is not expected to reach {lower} within ten times the training {unit}s of today.", **told)
+    told["low"] = _rounded(crossing["low"])
     if crossing["high"] is None:
-        return f"{upper} may reach {lower} from {low} training {unit}s on, or not within ten times those of today."
+        return tr(
+            "{upper} may reach {lower} from {low} training {unit}s on, or not within ten times those of today.", **told
+        )
     if crossing["low"] == crossing["high"]:
-        return f"{upper} is at least as good as {lower} from {low} training {unit}s on."
-    high = wording.count(_rounded(crossing["high"]))
-    return f"{upper} is at least as good as {lower} from somewhere between {low} and {high} training {unit}s on."
+        return tr("{upper} is at least as good as {lower} from {low} training {unit}s on.", **told)
+    return tr(
+        "{upper} is at least as good as {lower} from somewhere between {low} and {high} training {unit}s on.",
+        **told,
+        high=_rounded(crossing["high"]),
+    )
 
 
 def _rounded(n: int) -> int:

@@ -8,25 +8,27 @@ doi:10.1148/ryai.240300) ask for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import wrap
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from ..language import counted, of_record, phrase, tr, translate
 from ..record.cohort import CohortRecord
 from . import wording
 from .diagrams import LINE, add_text
-from .svg import add, number, start_svg, to_text
+from .svg import add, letter_width, number, start_svg, to_text
 from .tables import PartCounts
 
 REASONS = {
-    "unreadable": "could not be read",
-    "unlabelled": "without a label",
-    "label-conflict": "exact copies under two labels",
-    "held-apart": "copy or patient of a test image, or kept for choosing",
+    "unreadable": phrase("could not be read"),
+    "unlabelled": phrase("without a label"),
+    "label-conflict": phrase("exact copies under two labels"),
+    "held-apart": phrase("copy or patient of a test image, or kept for choosing"),
 }
 """What an exclusion of cohort.json is called in the diagram; others are named by their own message."""
 
@@ -70,7 +72,7 @@ class _Box:
 
 def count_flow(cohort: CohortRecord, parts: Sequence[PartCounts]) -> Flow:
     """Every image of the cohort, and whether a rung ever saw it; `parts` as `tables.count_parts` counts them."""
-    left_out = tuple((REASONS.get(one["kind"], one["message"]), int(one["count"])) for one in cohort.excluded)
+    left_out = tuple((_reason(one), int(one["count"])) for one in cohort.excluded)
     in_parts = cohort.test_fold >= -2
     n_analysed = int(in_parts.sum())
     return Flow(
@@ -80,6 +82,11 @@ def count_flow(cohort: CohortRecord, parts: Sequence[PartCounts]) -> Flow:
         n_patients=len(np.unique(cohort.patients[in_parts])) if cohort.patients_known else None,
         parts=tuple(parts),
     )
+
+
+def _reason(excluded: Mapping[str, Any]) -> str:
+    known = REASONS.get(excluded["kind"])
+    return of_record(excluded, "message") if known is None else translate(known)
 
 
 def draw_flow(flow: Flow, classes: Sequence[str]) -> dict[str, str]:
@@ -92,21 +99,24 @@ def say_flow(flow: Flow) -> str:
     """The diagram in words, for those who do not see it."""
     reasons = "; ".join(f"{wording.count(count)} {reason}" for reason, count in flow.left_out)
     parts = "; ".join(f"{part.part}: {_size(part, flow.n_patients is not None)}" for part in flow.parts)
-    return (
-        f"Of {wording.number_of(flow.n_given, 'image')} {wording.count(flow.n_analysed)} were analysed. "
-        f"Left out: {reasons or 'none'}. {parts}."
+    return tr(
+        "Of {given} {analysed} were analysed. Left out: {reasons}. {parts}.",
+        given=counted(flow.n_given, "{n} image", "{n} images"),
+        analysed=flow.n_analysed,
+        reasons=reasons or phrase("none"),
+        parts=parts,
     )
 
 
 def _draw(flow: Flow, classes: Sequence[str], label: str, *, is_wide: bool) -> str:
     width = 720.0 if is_wide else 340.0
     main = 330.0 if is_wide else width - 2
-    given = _Box(1, 1, main, ("Images given", wording.number_of(flow.n_given, "image")))
+    given = _Box(1, 1, main, (tr("Images given"), _images(flow.n_given)))
     side = width - main - 40 if is_wide else width - 2
     x_side = main + 39 if is_wide else 1
     left_out = _Box(x_side, given.bottom + _GAP, side, _reasons(flow, side)) if flow.left_out else None
     below = (left_out.bottom if left_out else given.bottom) + _GAP
-    analysed = _Box(1, below, main, ("Analysed", _patients(flow)))
+    analysed = _Box(1, below, main, (tr("Analysed"), _patients(flow)))
     parts = _place_parts(flow, classes, analysed, width - 2 if is_wide else main, is_wide=is_wide)
     boxes = [given, *([left_out] if left_out else []), analysed, *parts]
     svg = start_svg(
@@ -143,28 +153,46 @@ def _place_parts(flow: Flow, classes: Sequence[str], above: _Box, width: float, 
 
 def _part_lines(part: PartCounts, classes: Sequence[str], patients_known: bool) -> tuple[str, ...]:
     by_class = [
-        f"{name}: {wording.count(images)}" + (f" of {wording.number_of(patients, 'patient')}" if patients_known else "")
+        f"{name}: {_images_of(images, patients) if patients_known else wording.count(images)}"
         for name, images, patients in zip(classes, part.images, part.patients, strict=True)
     ]
-    more = [f"and {len(by_class) - _MOST_CLASSES} more classes"] if len(by_class) > _MOST_CLASSES else []
+    n_more = len(by_class) - _MOST_CLASSES
+    more = [translate(counted(n_more, "and {n} more class", "and {n} more classes"))] if n_more > 0 else []
     return (part.part, _size(part, patients_known), *by_class[:_MOST_CLASSES], *more)
 
 
+def _images_of(images: int, patients: int) -> str:
+    return translate(counted(patients, "{images} of {n} patient", "{images} of {n} patients", images=images))
+
+
+def _images(n: int) -> str:
+    return translate(counted(n, "{n} image", "{n} images"))
+
+
 def _size(part: PartCounts, patients_known: bool) -> str:
-    images = wording.number_of(sum(part.images), "image")
-    return f"{images} of {wording.number_of(part.all_patients, 'patient')}" if patients_known else images
+    n = sum(part.images)
+    return _said_of(n, part.all_patients) if patients_known else _images(n)
 
 
 def _patients(flow: Flow) -> str:
-    images = wording.number_of(flow.n_analysed, "image")
-    return images if flow.n_patients is None else f"{images} of {wording.number_of(flow.n_patients, 'patient')}"
+    n = flow.n_analysed
+    return _images(n) if flow.n_patients is None else _said_of(n, flow.n_patients)
+
+
+def _said_of(n_images: int, n_patients: int) -> str:
+    return tr(
+        "{images} of {patients}",
+        images=counted(n_images, "{n} image", "{n} images"),
+        patients=counted(n_patients, "{n} patient", "{n} patients"),
+    )
 
 
 def _reasons(flow: Flow, width: float) -> tuple[str, ...]:
     n_left_out = sum(count for _, count in flow.left_out)
-    lines = [f"Left out: {wording.number_of(n_left_out, 'image')}"]
+    lines = [tr("Left out: {images}", images=counted(n_left_out, "{n} image", "{n} images"))]
     for reason, count in flow.left_out:
-        lines += wrap(f"{wording.count(count)} {reason}", int((width - 2 * _PAD) / _LETTER))
+        text = tr("{count} {reason}", count=count, reason=reason)
+        lines += wrap(text, int((width - 2 * _PAD) / letter_width(text, _LETTER)))
     return tuple(lines)
 
 
@@ -173,8 +201,8 @@ def _add_box(svg: Element, box: _Box, *, is_side: bool) -> None:
         svg, "rect", x=box.x, y=box.y, width=box.width, height=box.height, rx=4, fill="#f6f7f8" if is_side else "#fff",
         stroke=LINE, stroke_width=1,
     )  # fmt: skip
-    room = int((box.width - 2 * _PAD) / _LETTER)
     for at, line in enumerate(box.lines):
+        room = int((box.width - 2 * _PAD) / letter_width(line, _LETTER))
         shown = line if len(line) <= room else line[: room - 1] + "…"
         add_text(svg, box.x + _PAD, box.y + _PAD + 10 + at * _LINE_HEIGHT, shown, weight="400" if at else "600")
 

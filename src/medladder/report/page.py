@@ -14,7 +14,7 @@ from jaxtyping import Float
 from matplotlib import image as raster
 
 from ..architecture import ConvolutionLayer
-from ..language import speaking
+from ..language import Message, counted, join, phrase, speaking, tr, translate
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import Plan, PlannedRung
@@ -32,10 +32,12 @@ from .rerun import write_commands
 from .unrolling import describe_size, draw_unrolling
 
 GRADES = {
-    "shown": "Shown by these data",
-    "not contradicted": "Not contradicted by these data",
-    "cannot tell": "These data cannot tell",
+    "shown": phrase("Shown by these data"),
+    "not contradicted": phrase("Not contradicted by these data"),
+    "cannot tell": phrase("These data cannot tell"),
 }
+SEVERITIES = {"stop": phrase("stop"), "warning": phrase("warning"), "note": phrase("note")}
+_ADDED = {"rungs": phrase("rungs"), "sizes": phrase("sizes"), "repeats": phrase("repeats")}
 _PICTURE_BYTES = 1_200_000  # of examples on one page, before base64: the page stays well under 3 MB
 _PICTURES_A_CLASS = 6
 
@@ -83,6 +85,8 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "evidence": evidence,
         "unit": wording.UNITS[evidence["unit"]],
         "verdict": evidence["verdict"],
+        "severities": SEVERITIES,
+        "added": _ADDED,
         "grade": GRADES[evidence["verdict"]["grade"]],
         "looks": looks,
         "sizes": sizes,
@@ -117,7 +121,9 @@ def say_scores(rows: Sequence[tables.RungRow], n_train: int, unit: str) -> str:
     scored = [(row.rung, row.point["auroc"]) for row in rows if row.point is not None]
     scored.sort(key=lambda entry: -entry[1]["estimate"])
     listed = "; ".join(f"{rung} {wording.estimate_with_span(auroc)}" for rung, auroc in scored)
-    return f"AUROC at {wording.count(n_train)} training {unit}s: {listed}." if scored else "No rung has a score."
+    if not scored:
+        return tr("No rung has a score.")
+    return tr("AUROC at {n} training {unit}s: {listed}.", n=n_train, unit=wording.UNITS[unit], listed=listed)
 
 
 def read_examples(pictures: Path, n_classes: int) -> list[list[Path]]:
@@ -152,7 +158,7 @@ def _draw_networks(plan: Plan, cohort: CohortRecord, evidence: dict[str, Any], c
             continue
         name, costs = f"network-{len(drawn)}", evidence["cost"].get(planned.rung, [])
         stages = [layer for layer in layers[1:-1:2] if isinstance(layer, ConvolutionLayer)]
-        title = _name_stages(len(stages)) if stages else _name_network(planned.layers or [])
+        title = translate(_name_stages(len(stages)) if stages else _name_network(planned.layers or []))
         svg = (
             draw_feature_maps(layers, name=name, label=_describe_convolution(planned, stages))
             if stages
@@ -173,24 +179,31 @@ def _draw_networks(plan: Plan, cohort: CohortRecord, evidence: dict[str, Any], c
     return drawn
 
 
-def _name_network(layers: Sequence[int]) -> str:
+def _name_network(layers: Sequence[int]) -> Message:
     if len(layers) == 2:
-        return "one neuron" if layers[-1] == 1 else f"{layers[-1]} neurons, one a class"
-    return "one hidden layer" if len(layers) == 3 else f"{len(layers) - 2} hidden layers"
+        return counted(layers[-1], "one neuron", "{n} neurons, one a class")
+    return counted(len(layers) - 2, "one hidden layer", "{n} hidden layers")
 
 
-def _name_stages(n_stages: int) -> str:
-    return "two convolutions" if n_stages == 1 else f"{n_stages} stages of two convolutions"
+def _name_stages(n_stages: int) -> Message:
+    return counted(n_stages, "two convolutions", "{n} stages of two convolutions")
 
 
 def _describe_network(planned: PlannedRung) -> str:
-    nodes = ", then ".join(wording.count(layer) for layer in planned.layers or [])
-    return f"The network of {planned.rung}, {_name_network(planned.layers or [])}: {nodes} nodes from input to output."
+    return tr(
+        "The network of {rung}, {kind}: {nodes} nodes from input to output.",
+        rung=planned.rung,
+        kind=_name_network(planned.layers or []),
+        nodes=" → ".join(wording.count(layer) for layer in planned.layers or []),
+    )
 
 
 def _describe_convolution(planned: PlannedRung, stages: Sequence[ConvolutionLayer]) -> str:
-    maps = ", then ".join(f"{stage.channels} of {' × '.join(map(str, stage.size))}" for stage in stages)
-    return f"The network of {planned.rung}, {_name_stages(len(stages))}: feature maps, {maps}."
+    maps = [phrase("{n} of {size}", n=stage.channels, size=" × ".join(map(str, stage.size))) for stage in stages]
+    return tr(
+        "The network of {rung}, {kind}: feature maps, {maps}.",
+        rung=planned.rung, kind=_name_stages(len(stages)), maps=join(maps, " → "),
+    )  # fmt: skip
 
 
 def _draw_growth(plan: Plan, cohort: CohortRecord, looks: dict[str, Look]) -> dict[str, Any] | None:
@@ -223,7 +236,7 @@ def _draw_unrolled(
     paths = [path for paths in examples for path in paths]
     size = describe_size(shape, layers[0])
     outputs = [f"P({evidence['positive']})"] if layers[-1] == 1 else list(cohort.classes)
-    label = f"One image unrolled row by row into {size} input nodes of {chosen.rung}."
+    label = tr("One image unrolled row by row into {size} input nodes of {rung}.", size=size, rung=chosen.rung)
     is_colour = len(shape) == 3 and shape[-1] > 1
     picture = _read_picture(paths[0], is_colour=is_colour) if paths else None
     return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..architecture import Layer
+from ..language import Message, counted, phrase, tr, translate
 from . import wording
 from .growth import Growth
 from .tables import RungRow
@@ -43,46 +44,83 @@ def list_parameters(rows: Sequence[RungRow], networks: Sequence[dict[str, Any]],
 def say_parameters(rows: Sequence[ParameterRow], n_train: int, unit: str) -> str:
     """Most and fewest parameters a training patient."""
     most, least = max(rows, key=lambda row: row.each), min(rows, key=lambda row: row.each)
-    for_each = f"for each of {wording.number_of(n_train, f'training {unit}')}"
-    said = f"{most.rung} stores {wording.ratio(most.each)} parameters {for_each}"
-    return f"{said}." if most is least else f"{said}, {least.rung} {wording.ratio(least.each)}."
+    told = {"most": most.rung, "each": wording.ratio(most.each), "n": n_train, "unit": wording.UNITS[unit]}
+    if most is least:
+        return tr("{most} stores {each} parameters for each of {n} training {unit}s.", **told)
+    return tr(
+        "{most} stores {each} parameters for each of {n} training {unit}s, {least} {fewest}.",
+        **told, least=least.rung, fewest=wording.ratio(least.each),
+    )  # fmt: skip
 
 
 def say_network(layers: Sequence[Layer], n_train: int, unit: str) -> str:
     """Parameters of one network, where they lie, and how many there are for each training patient."""
     parameters = [layer.parameters for layer in layers[1:]]
     total, most = sum(parameters), parameters.index(max(parameters))
-    share = f"{100 * parameters[most] / total:.0f} %"
-    where = "between the input and the first layer" if most == 0 else f"in layer {most + 1} of {len(parameters)}"
-    lies = f"{'nearly all' if share == '100 %' else share} of them {where}"
-    if not n_train:
-        return f"Here it has {wording.number_of(total, 'parameter')}, {lies}."
-    each = f"{wording.ratio(total / n_train)} parameters for each of {wording.number_of(n_train, f'training {unit}')}"
-    return f"Here that is {each}." if len(parameters) == 1 else f"Here one network has {each}, {lies}."
+    share = wording.percent(parameters[most] / total)
+    told = {
+        "share": phrase("nearly all") if share in ("100 %", "100%") else share,
+        "layer": most + 1,
+        "of": len(parameters),
+        "unit": wording.UNITS[unit],
+        "n": n_train,
+        "each": wording.ratio(total / n_train) if n_train else "",
+        "total": total,
+    }
+    if len(parameters) == 1 and n_train:
+        return tr("Here that is {each} parameters for each of {n} training {unit}s.", **told)
+    if n_train and most == 0:
+        return tr(
+            "Here one network has {each} parameters for each of {n} training {unit}s, {share} of them between the "
+            "input and the first layer.",
+            **told,
+        )
+    if n_train:
+        return tr(
+            "Here one network has {each} parameters for each of {n} training {unit}s, {share} of them in layer "
+            "{layer} of {of}.",
+            **told,
+        )
+    if most == 0:
+        return tr("Here it has {total} parameters, {share} of them between the input and the first layer.", **told)
+    return tr("Here it has {total} parameters, {share} of them in layer {layer} of {of}.", **told)
 
 
 def say_unrolled(layers: Sequence[int]) -> str:
     """What the unrolled image costs in weights."""
-    weights = layers[0] * layers[1]
-    nodes = wording.number_of(layers[1], "node")
-    into = f"{wording.count(weights)} weights into the {nodes} of the next layer"
-    return f"Here each image becomes {wording.count(layers[0])} input nodes, with {into}."
+    return translate(
+        counted(
+            layers[1],
+            "Here each image becomes {inputs} input nodes, with {weights} weights into the {n} node of the next layer.",
+            "Here each image becomes {inputs} input nodes, with {weights} weights into the {n} nodes of the next "
+            "layer.",
+            inputs=layers[0],
+            weights=layers[0] * layers[1],
+        )
+    )
 
 
 def say_growth(grown: Sequence[Growth]) -> str:
     """At the largest side drawn: the largest network, and the one that has grown least."""
     most, least = max(grown, key=lambda one: one.end), min(grown, key=lambda one: one.end[1] / one.working)
-    text = f"At a side of {most.end[0]} {_say_grown(most)}"
-    if least is not most:
-        at = "" if least.end[0] == most.end[0] else f" at {least.end[0]}"
-        text += f"; {_say_grown(least)}{at}"
-    return f"{text}."
+    if least is most:
+        return tr("At a side of {side} {grown}.", side=most.end[0], grown=_say_grown(most))
+    if least.end[0] == most.end[0]:
+        return tr(
+            "At a side of {side} {grown}; {other}.", side=most.end[0], grown=_say_grown(most), other=_say_grown(least)
+        )
+    return tr(
+        "At a side of {side} {grown}; {other} at {other_side}.",
+        side=most.end[0], grown=_say_grown(most), other=_say_grown(least), other_side=least.end[0],
+    )  # fmt: skip
 
 
-def _say_grown(one: Growth) -> str:
+def _say_grown(one: Growth) -> Message:
     factor = one.end[1] / one.working
-    times = "about as many as here" if 0.9 < factor < 1.1 else f"{wording.ratio(factor)} times those here"
-    return f"{one.rung} would hold {wording.large(one.end[1])} parameters, {times}"
+    told = {"rung": one.rung, "n": wording.large(one.end[1])}
+    if 0.9 < factor < 1.1:
+        return phrase("{rung} would hold {n} parameters, about as many as here", **told)
+    return phrase("{rung} would hold {n} parameters, {factor} times those here", **told, factor=wording.ratio(factor))
 
 
 def say_curves(evidence: dict[str, Any], sizes: Sequence[int]) -> str | None:
@@ -90,16 +128,22 @@ def say_curves(evidence: dict[str, Any], sizes: Sequence[int]) -> str | None:
     first, last = _highest(evidence, sizes[0]), _highest(evidence, sizes[-1])
     if not last:
         return None
-    unit = f"training {evidence['unit']}"
-    said = f"{wording.number_of(sizes[-1], unit)} {_named(last[0])}"
+    told: dict[str, Any] = {"most": sizes[-1], "unit": wording.UNITS[evidence["unit"]], "best": _named(last[0])}
     if len(sizes) > 1 and first:
-        said = f"{wording.number_of(sizes[0], unit)} {_named(first[0], 'AUROC ')} is estimated highest; with {said}"
+        text = phrase(
+            "With {fewest} training {unit}s {first} is estimated highest; with {most} training {unit}s {best}",
+            **told | {"fewest": sizes[0], "first": _named(first[0], "AUROC ")},
+        )
     else:
-        said = f"{wording.number_of(sizes[-1], unit)} {_named(last[0], 'AUROC ')} is estimated highest"
+        text = phrase(
+            "With {most} training {unit}s {best} is estimated highest", **told | {"best": _named(last[0], "AUROC ")}
+        )
     other = next((entry for entry in last if entry[2] != last[0][2]), None)
-    if other is not None:
-        said += f", before {_named(other)}, the best {other[2]} rung"
-    return f"With {said}."
+    if other is None:
+        return tr("{said}.", said=text)
+    if other[2] == "deep":
+        return tr("{said}, before {other}, the best deep rung.", said=text, other=_named(other))
+    return tr("{said}, before {other}, the best conventional rung.", said=text, other=_named(other))
 
 
 def _named(entry: tuple[str, float, str], metric: str = "") -> str:

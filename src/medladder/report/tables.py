@@ -9,24 +9,25 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from ..language import phrase, tr
 from ..record.cohort import CohortRecord
 from ..record.grouping import Grouping
 
 METRICS = (
     ("auroc", "AUROC"),
-    ("balanced_accuracy", "Balanced accuracy"),
-    ("accuracy", "Accuracy"),
-    ("sensitivity", "Sensitivity"),
-    ("specificity", "Specificity"),
-    ("brier", "Brier score"),
+    ("balanced_accuracy", phrase("Balanced accuracy")),
+    ("accuracy", phrase("Accuracy")),
+    ("sensitivity", phrase("Sensitivity")),
+    ("specificity", phrase("Specificity")),
+    ("brier", phrase("Brier score")),
 )
 """Of every rung, side by side."""
 
 MORE_METRICS = (
-    ("average_precision", "Average precision"),
+    ("average_precision", phrase("Average precision")),
     ("f1", "F1"),
-    ("log_loss", "Log loss"),
-    ("expected_calibration_error", "Expected calibration error"),
+    ("log_loss", phrase("Log loss")),
+    ("expected_calibration_error", phrase("Expected calibration error")),
 )
 """Of the recommended rung, below those."""
 
@@ -193,12 +194,13 @@ def _patients_in(cohort: CohortRecord, grouping: Grouping, group: int, mask: Boo
 
 def _parts(cohort: CohortRecord, folds: Sequence[str]) -> list[tuple[str, Bool[np.ndarray, " image"]]]:
     """The parts that hold an image, with their names."""
-    tested = "Test" if len(folds) == 1 else f"Tested, each in one of {len(folds)} folds"
-    pool = "Training pool" if len(folds) == 1 else "Training pool of every fold"
+    n = len(folds)
+    tested = tr("Test") if n == 1 else tr("Tested, each in one of {n} folds", n=n)
+    pool = tr("Training pool") if n == 1 else tr("Training pool of every fold")
     masks = (
         (pool, cohort.test_fold == -1),
         (tested, cohort.test_fold >= 0),
-        ("For choosing only", cohort.test_fold == -2),
+        (tr("For choosing only"), cohort.test_fold == -2),
     )
     return [(part, mask) for part, mask in masks if mask.any()]
 

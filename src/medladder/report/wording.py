@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ..evidence.units import UNITS as UNITS
-from ..language import speaking, spoken, translate  # noqa: F401 (speaking is for the examples)
+from ..language import speaking, spoken, tr, translate  # noqa: F401 (speaking is for the examples)
 
 ABSENT = "–"
 _MINUS = "\N{MINUS SIGN}"
@@ -52,7 +52,7 @@ def span(metric: dict[str, Any], *, signed: bool = False) -> str:
     ('0.880–0.930', '−0.010 to +0.030')
     """
     if signed:
-        return f"{difference(metric['low'])} to {difference(metric['high'])}"
+        return tr("{low} to {high}", low=difference(metric["low"]), high=difference(metric["high"]))
     return f"{score(metric['low'])}–{score(metric['high'])}"
 
 
