@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import re
@@ -54,6 +55,19 @@ def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(OptionError, match="Known: en, ko"), speaking("kr"):
         pass
     assert language.spoken() == "en"
+
+
+def test_every_template_is_written_out() -> None:
+    """One that is put together when it is said would be in no catalogue."""
+    for path in catalogues.PACKAGE.rglob("*.py"):
+        if path.name in ("language.py", "html.py"):  # where they are defined
+            continue
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            name = getattr(call.func, "id", "") if isinstance(call, ast.Call) else ""
+            if name in catalogues.KEYWORDS:
+                places = [place - 1 for place in catalogues.KEYWORDS[name] or (1,)]
+                templates = [call.args[place] for place in places]
+                assert all(isinstance(one, ast.Constant) for one in templates), f"{path.name}:{call.lineno}"
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
