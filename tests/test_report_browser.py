@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import html5lib
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from medladder.report.page import write_report
+from medladder.report.wording import estimate_with_span
 from report_studies import write_study
 from test_report import DEEP, NASTY, TEN
 
@@ -100,4 +103,60 @@ def test_the_verdict_is_the_largest_thing_on_the_first_screen(browser: Any, repo
     assert [tag for tag, size in sizes if size == largest] == ["H1"]
     assert page.locator("h1").bounding_box()["y"] < 300
     assert page.locator("#scores h2").bounding_box()["y"] < 800
+    page.close()
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_axe_finds_nothing_serious(browser: Any, report: Path, screen: str, colours: str) -> None:
+    width, height = SCREENS[screen]
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=colours)
+    page.goto(report.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = Axe().run(page).response["violations"]
+    page.close()
+    assert [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found] == []
+
+
+def test_the_page_is_valid_html(report: Path) -> None:
+    parser = html5lib.HTMLParser()
+    parser.parse(report.read_text("utf-8"))
+    assert [(place, kind) for place, kind, _ in parser.errors] == []
+
+
+def test_without_scripts_nothing_is_missing(browser: Any, report: Path) -> None:
+    texts = []
+    for has_script in (True, False):
+        context = browser.new_context(java_script_enabled=has_script, viewport={"width": 1280, "height": 800})
+        page = context.new_page()
+        page.goto(report.as_uri())
+        texts.append({" ".join(line.split()) for line in page.locator("main").inner_text().splitlines()})
+        context.close()
+    with_script, without = texts
+    names = {one.split(":")[0] for one in TEN}
+    assert {line for line in without - with_script if line.split(":")[0] not in names} == set()
+
+
+def test_rungs_can_be_put_aside_points_asked_and_tables_sorted(browser: Any, tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest", rungs=("svm", "nn", "dnn"))
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(write_report(folder).as_uri())
+    pick = page.get_by_role("button", name="nn", exact=True)
+    of_nn = page.locator('#scores-wide g[id*="-rung-1-"]')
+    assert of_nn.first.is_visible()
+    pick.focus()
+    page.keyboard.press("Enter")
+    assert pick.get_attribute("aria-pressed") == "false"
+    assert not of_nn.first.is_visible()
+    assert page.locator('#scores-wide g[id*="-rung-0-"]').first.is_visible()
+    page.locator('#scores-wide g[id^="scores-wide-rung-0-points"] use').nth(1).hover(force=True)
+    point = folder.read_evidence()["rungs"][0]["points"][1]
+    expected = f"svm, {point['n_train']:,} training patients: {estimate_with_span(point['auroc'])}"
+    assert page.locator("#tip").inner_text() == expected
+    scores = page.locator("#rungs td:nth-child(2) .estimate")
+    page.locator("#rungs th button", has_text="AUROC").click()
+    falling = [float(text) for text in scores.all_inner_texts()]
+    page.locator("#rungs th button", has_text="AUROC").click()
+    assert falling == sorted(falling, reverse=True)
+    assert [float(text) for text in scores.all_inner_texts()] == falling[::-1]
     page.close()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -66,6 +67,7 @@ def draw_curves(
     _scale_axes(axes, rungs, sizes, shape, evidence["unit"], ahead, recommended)
     for layer, rung in enumerate(rungs):
         look, is_best = looks[rung["rung"]], rung["rung"] == recommended
+        before = set(axes.get_children())
         if rung["family"] == "floor":
             level = rung["points"][-1]["auroc"]["estimate"]
             axes.axhline(level, color=look.colour, lw=0.9, dashes=look.dash, zorder=1)
@@ -73,11 +75,19 @@ def draw_curves(
             for run in _unbroken_runs(rung["points"], sizes):
                 _plot_run(axes, run, look, is_best=is_best, layer=3 + layer)
             _plot_ahead(axes, ahead[rung["rung"]], look, is_best=is_best, layer=3 + layer)
+        _name_artists(axes, before, evidence["rungs"].index(rung))
     last = {name: points[-1] for name, points in ahead.items() if points}
     last = {rung["rung"]: last.get(rung["rung"], _flat(rung["points"][-1])) for rung in rungs}
     ends = {name: (point["n_train"], point["estimate"]) for name, point in last.items()}
     label_curves(figure, axes, ends, captions, looks, shape, strong=recommended)
     return from_figure(figure, name=name, label=label)
+
+
+def _name_artists(axes: Axes, before: set[Artist], place: int) -> None:
+    """Let the page's script find what was drawn of a rung, by its place in the evidence."""
+    for i, artist in enumerate(child for child in axes.get_children() if child not in before):
+        is_points = isinstance(artist, Line2D) and artist.get_marker() not in ("None", "", None)
+        artist.set_gid(f"rung-{place}-{'points' if is_points else 'part'}-{i}")
 
 
 def _flat(point: dict[str, Any]) -> dict[str, Any]:

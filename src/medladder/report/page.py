@@ -26,7 +26,7 @@ from .figures import draw_scores, floors_below
 from .flow import count_flow, draw_flow
 from .growth import count_variants, draw_growth, grow, plan_layers
 from .layers import gather_layers
-from .palette import Look, choose_looks
+from .palette import Look, choose_looks, dark_rules
 from .portrait import gather_portrait
 from .rerun import write_commands
 from .unrolling import describe_size, draw_unrolling
@@ -109,6 +109,8 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "characteristics": tables.list_characteristics(cohort, plan.folds),
         "flow": draw_flow(count_flow(cohort, parts), cohort.classes),
         "examples": _embed(examples),
+        "dark_rules": dark_rules(),
+        "points": _tell_points(evidence) if sizes else None,
         "holds_test_only": [point["holds"] == "test patients only" for point in points],
         "failed": sum(point["failed"] for point in points),
         "commands": write_commands(plan),
@@ -124,6 +126,25 @@ def say_scores(rows: Sequence[tables.RungRow], n_train: int, unit: str) -> str:
     if not scored:
         return tr("No rung has a score.")
     return tr("AUROC at {n} training {unit}s: {listed}.", n=n_train, unit=wording.UNITS[unit], listed=listed)
+
+
+def _tell_points(evidence: dict[str, Any]) -> dict[str, Any]:
+    """What the script says of each point of the curves, and the names of its buttons."""
+    unit = wording.UNITS[evidence["unit"]]
+
+    def tell(rung: str, point: dict[str, Any]) -> str:
+        auroc = wording.estimate_with_span(point["auroc"])
+        return tr("{rung}, {n} training {unit}s: {auroc}", rung=rung, n=point["n_train"], unit=unit, auroc=auroc)
+
+    return {
+        "rungs": [
+            {"name": rung["rung"], "texts": [tell(rung["rung"], point) for point in rung["points"]]}
+            for rung in evidence["rungs"]
+        ],
+        "pick": tr("Rungs shown"),
+        "copy": tr("Copy"),
+        "done": tr("Copied"),
+    }
 
 
 def read_examples(pictures: Path, n_classes: int) -> list[list[Path]]:

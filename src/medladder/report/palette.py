@@ -91,3 +91,26 @@ def _blend(place: float) -> str:
     share = (place, 2 * (place - 1), 2 * (place - 1.5))[before]
     parts = [round(int(start[i : i + 2], 16) * (1 - share) + int(end[i : i + 2], 16) * share) for i in (1, 3, 5)]
     return "#" + "".join(f"{part:02x}" for part in parts)
+
+
+# What each colour of the drawings becomes on dark paper: as far from it as from white, its hue kept. Node fills between
+# pale and navy stand on both papers and stay.
+_ON_DARK = {
+    INK: "#e6e8ec", SOFT: "#a9b0ba", FAINT: "#3a4048", "#7b828c": "#858c96", "#9aa1aa": "#767d87", "#aab0b8": "#6a717a",
+    "#ffffff": "#15181d", "#fff": "#15181d", "#f6f7f8": "#1e2228", "#eef0f2": "#262b32", "#8a9099": "#8a9099",
+    NAVY: "#86a9ec", "#4f4f4f": "#dcdcdc", "#3a3a3a": "#e2e2e2", "#6f6f6f": "#bcbcbc", "#4c4c4c": "#c6c6c6",
+    "#959595": "#8f8f8f", "#5f5f5f": "#a6a6a6", "#aaaaaa": "#6d6d6d", "#666666": "#9c9c9c", "#7d6200": "#f0d66a",
+    "#9a5200": "#f2ab52", "#5a4a86": "#a794e6", "#4a3a76": "#b9a9ee", "#2e7d4f": "#62c48c", "#c8102e": "#ff6f82",
+}  # fmt: skip
+
+
+def dark_rules() -> str:
+    """CSS that repaints the drawings of a page, which hold their colours themselves, for dark paper."""
+    rules = ["svg text:not([fill]):not([style*='fill']) { fill: var(--ink); }"]
+    for part in ("fill", "stroke"):
+        for light, dark in _ON_DARK.items():
+            if light != dark:
+                # matplotlib writes a style, our own drawings an attribute.
+                where = f'svg [{part}="{light}"], svg [style*="{part}: {light};"], svg [style$="{part}: {light}"]'
+                rules.append(f"{where} {{ {part}: {dark} !important; }}")
+    return "\n".join(rules)
