@@ -130,7 +130,7 @@ def test_without_columns_no_groups_are_shown(tmp_path: Path) -> None:
     assert (served["outside"], served["subgroups"]) == ([], [])
     text = render(folder)
     assert "Whom it serves" not in text
-    assert "Where 2.0 % have" in text
+    assert "Where 2.0\xa0% have" in text
 
 
 def test_a_cohort_of_before_columns_is_read(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from math import log2
 from xml.etree.ElementTree import Element
 
+from ..language import counted, tr, translate
 from . import wording
 from .palette import INK, SOFT, deepen
 from .svg import add, number, start_svg, to_text
@@ -57,7 +58,7 @@ def draw_network(layers: Sequence[int], *, name: str, label: str) -> str:
     for depth, role in ((0.0, "input"), (1.0, "output")):
         add_text(svg, place(depth, 0)[0], height - 6, role, anchor="middle", colour=SOFT)
     if len(layers) > 2:
-        hidden = "one hidden layer" if len(layers) == 3 else f"{len(layers) - 2} hidden layers"
+        hidden = translate(counted(len(layers) - 2, "one hidden layer", "{n} hidden layers"))
         add_text(svg, width / 2, height - 6, hidden, anchor="middle", colour=SOFT)
     return to_text(svg)
 
@@ -114,7 +115,7 @@ def _add_left_out(svg: Element, before: Layer, after: Layer, left_out: int, plac
         x, y = place(before.depth + share * (after.depth - before.depth), 0)
         add(svg, "circle", cx=x, cy=y, r=2, fill=INK)
     x, y = place((before.depth + after.depth) / 2, 0)
-    add_text(svg, x, y - 14, f"{left_out} more", anchor="middle", colour=SOFT)
+    add_text(svg, x, y - 14, tr("{n} more", n=left_out), anchor="middle", colour=SOFT)
 
 
 def add_counts_above(svg: Element, drawn: Sequence[Layer], place: Place, y: float) -> None:

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 
 from ..architecture import ConvolutionLayer
 from ..architecture import Layer as PlannedLayer
+from ..language import tr
 from .diagrams import Layer, add_nodes, add_row, add_text, count_shown
 from .palette import INK, SOFT, deepen
 from .svg import add, number, start_svg, to_text
@@ -65,7 +66,7 @@ def draw_feature_maps(layers: Sequence[PlannedLayer], *, name: str, label: str) 
     add_row(svg, [f"{stack.layer.channels:,}" for stack in stacks], centres, 18, weight="600")
     add_text(svg, _WIDTH - _INSET - _OUTPUT / 2, 18, f"{layers[-1].nodes:,}", anchor="middle", weight="600")
     add_row(svg, ["×".join(map(str, stack.layer.size)) for stack in stacks], centres, 246, colour=SOFT)
-    for x, role in ((centres[0], "input"), (_WIDTH / 2 + 20, "feature maps")):
+    for x, role in ((centres[0], tr("input")), (_WIDTH / 2 + 20, tr("feature maps"))):
         add_text(svg, x, _HEIGHT - 6, role, anchor="middle", colour=SOFT)
     add_text(svg, _WIDTH - 2, _HEIGHT - 6, "output", anchor="end", colour=SOFT)
     return to_text(svg)
@@ -121,7 +122,7 @@ def _add_left_out(svg: Element, before: Stack, after: Stack, left_out: int) -> N
     middle = (before.right + after.x) / 2
     for step in (-6.0, 0.0, 6.0):
         add(svg, "circle", cx=middle + step, cy=_MIDDLE, r=2, fill=INK)
-    add_text(svg, middle, _MIDDLE - 60, f"{left_out} more", anchor="middle", colour=SOFT)
+    add_text(svg, middle, _MIDDLE - 60, tr("{n} more", n=left_out), anchor="middle", colour=SOFT)
 
 
 def _add_output(svg: Element, last: Stack, nodes: int) -> None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
+from ..language import tr
 from . import wording
 from .palette import FAINT, SOFT, Look
 from .svg import from_figure
@@ -133,7 +134,9 @@ def draw_intervals(
     axes.yaxis.set_major_locator(NullLocator())
     axes.grid(axis="x", color=FAINT, lw=0.6)
     axes.set_xlabel(
-        f"AUROC with its 95 % interval, {wording.count(sizes[0])} training {evidence['unit']}s", color=SOFT, labelpad=8
+        tr("AUROC with its 95 % interval, {n} training {unit}s", n=sizes[0], unit=wording.UNITS[evidence["unit"]]),
+        color=SOFT,
+        labelpad=8,
     )
     for place, (rung, lines) in enumerate(zip(rungs, captions, strict=True)):
         look, metric = looks[rung["rung"]], rung["points"][-1]["auroc"]
@@ -239,12 +242,12 @@ def _scale_axes(
     if furthest > sizes[-1]:
         axes.axvline(sizes[-1], color=SOFT, lw=0.8, dashes=(1, 2.5), zorder=1)
         axes.annotate(
-            "forecast", (sizes[-1], 0), xycoords=("data", "axes fraction"), xytext=(6, 6), textcoords="offset points",
+            tr("forecast"), (sizes[-1], 0), xycoords=("data", "axes fraction"), xytext=(6, 6), textcoords="offset points",
             color=SOFT, fontsize=shape.font - 1,
         )  # fmt: skip
-    axes.set_xlabel(f"training {unit}s (log scale)", color=SOFT, labelpad=8)
+    axes.set_xlabel(tr("training {unit}s (log scale)", unit=wording.UNITS[unit]), color=SOFT, labelpad=8)
     axes.annotate(
-        "AUROC, bands are 95 % intervals",
+        tr("AUROC, bands are 95 % intervals"),
         (0, 1),
         xycoords="axes fraction",
         xytext=(-46, 14),

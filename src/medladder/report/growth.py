@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from ..architecture import SIDES, Layer, convolution_layers, dense_layers, split_channels, with_side
 from ..errors import OptionError
+from ..language import join, phrase, tr
 from ..record.plan import PlannedRung
 from . import wording
 from .figures import FORMATS, NARROW, Format, label_curves, marker, start_curves, thin_out, wrap_name
@@ -144,12 +145,14 @@ def working_side(image_shape: Sequence[int]) -> float:
 
 def describe_growth(grown: Sequence[Growth]) -> str:
     """The figure in one sentence, for those who do not see it."""
-    listed = "; ".join(
-        f"{one.rung} {wording.large(one.working)} at working size, {wording.large(one.end[1])} at a side of "
-        f"{one.end[0]}"
+    each = [
+        phrase(
+            "{rung} {working} at working size, {largest} at a side of {side}",
+            rung=one.rung, working=wording.large(one.working), largest=wording.large(one.end[1]), side=one.end[0],
+        )
         for one in grown
-    )
-    return f"Parameters of one network as images grow: {listed}."
+    ]  # fmt: skip
+    return tr("Parameters of one network as images grow: {listed}.", listed=join(each, "; "))
 
 
 def draw_growth(grown: Sequence[Growth], looks: dict[str, Look], image_shape: Sequence[int]) -> dict[str, str]:
@@ -200,8 +203,8 @@ def _scale_axes(axes: Axes, grown: Sequence[Growth], image_shape: Sequence[int],
     axes.set_yticklabels([wording.large(power) for power in powers])
     axes.grid(axis="y", color=FAINT, lw=0.6)
     grid, _ = split_channels(image_shape)
-    unit = "voxels" if len(grid) == 3 else "pixels"
-    axes.set_xlabel(f"image side in {unit} (log scale)", color=SOFT, labelpad=8)
+    side = tr("image side in voxels (log scale)") if len(grid) == 3 else tr("image side in pixels (log scale)")
+    axes.set_xlabel(side, color=SOFT, labelpad=8)
     axes.axvline(here, color=INK, lw=0.8, dashes=(1.5, 3), zorder=1)
     is_left = here < math.sqrt(sides[0] * sides[-1])
     axes.annotate(
@@ -215,7 +218,7 @@ def _scale_axes(axes: Axes, grown: Sequence[Growth], image_shape: Sequence[int],
         fontsize=shape.font - 1,
     )
     axes.annotate(
-        "parameters of one network (log scale)",
+        tr("parameters of one network (log scale)"),
         (0, 1),
         xycoords="axes fraction",
         xytext=(-axes.bbox.x0, 14),

@@ -32,14 +32,13 @@ def _environment() -> jinja2.Environment:
         wording.ratio,
         wording.seconds,
         wording.percent,
+        wording.whole_percent,
         wording.date,
         wording.keep_together,
         of_record,
     ):
         environment.filters[write.__name__] = write
-    environment.globals.update(
-        tr=_tr, counted=_counted, language=spoken(), number_of=wording.number_of, split_headline=wording.split_headline
-    )
+    environment.globals.update(tr=_tr, counted=_counted, language=spoken(), split_headline=wording.split_headline)
     return environment
 
 

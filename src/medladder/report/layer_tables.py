@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..language import Message, counted, phrase, tr, translate
 from . import wording
 
 Facts = Mapping[str, Any]
+
+
+_NAMES = {"input": phrase("input"), "output": phrase("output")}
 
 
 @dataclass(frozen=True)
@@ -20,41 +24,56 @@ class Cell:
     random: str | None
 
 
-def noun_of(layer: Facts, *, is_convolution: bool) -> str:
+def noun_of(layer: Facts, *, is_convolution: bool) -> Message:
     """What a unit of a layer is called: a map of a convolution, else a node."""
-    return "map" if is_convolution and layer["name"] != "output" else "node"
+    return phrase("map") if is_convolution and layer["name"] != "output" else phrase("node")
+
+
+def name_layer(name: str) -> str:
+    """A layer as the page names it: its first and last in words, the others by the name that code knows them by."""
+    return translate(_NAMES.get(name, name))
+
+
+def count_units(layer: Facts, noun: str) -> str:
+    """How many units a layer has."""
+    return translate(counted(layer["units"], "{n} {noun}", "{n} {noun}s", noun=noun))
 
 
 def title_of(network: Facts, *, is_convolution: bool) -> str:
     """How deep a network is."""
     n = len(network["layers"]) - 1
     if n == 0:
-        return wording.number_of(network["layers"][0]["units"], "neuron")
-    what = "convolution" if is_convolution else "hidden layer"
-    return f"{wording.number_of(n, what)} and the output"
+        return translate(counted(network["layers"][0]["units"], "{n} neuron", "{n} neurons"))
+    if is_convolution:
+        return translate(counted(n, "{n} convolution and the output", "{n} convolutions and the output"))
+    return translate(counted(n, "{n} hidden layer and the output", "{n} hidden layers and the output"))
 
 
 def say_absent(facts: Facts, noun: str) -> str:
     """Why no region of a layer is drawn."""
     n, regions, shown = facts["units"], facts["regions"], len(facts["features"]["shown"])
-    nodes = f"{noun}s"
     if facts["dead"] == n:
-        return f"No image excites any of its {wording.number_of(n, noun)}: dead, they look nowhere."
+        return tr("No image excites any of its {units}: dead, they look nowhere.", units=count_units(facts, noun))
     if regions["like_noise"] >= n:
-        if n == 1:
-            return f"Its only {noun} looks at no region that differs from noise, so none is drawn."
-        return f"None of its {wording.count(n)} {nodes} looks at a region that differs from noise, so none is drawn."
-    return (
-        f"{wording.count(regions['like_noise'])} of its {wording.count(n)} {nodes} look at no region that differs from "
-        f"noise, the {shown} that matter most among them, so none is drawn."
-    )
+        text = counted(
+            n,
+            "Its only {noun} looks at no region that differs from noise, so none is drawn.",
+            "None of its {n} {noun}s looks at a region that differs from noise, so none is drawn.",
+            noun=noun,
+        )
+        return translate(text)
+    return tr(
+        "{like_noise} of its {n} {noun}s look at no region that differs from noise, the {shown} that matter most among "
+        "them, so none is drawn.",
+        like_noise=regions["like_noise"], n=n, noun=noun, shown=shown,
+    )  # fmt: skip
 
 
 def _cell(spread: Facts | None, random: Facts | None, write: Callable[[float], str]) -> Cell | None:
     if spread is None:
         return None
     ends = [write(spread["low"]), write(spread["high"])]
-    low = ends[0].removesuffix(" %") if ends[1].endswith(" %") else ends[0]
+    low = ends[0].removesuffix("%").rstrip() if ends[1].endswith("%") else ends[0]
     quartiles = None if spread["low"] == spread["high"] else f"{low}–{ends[1]}"
     return Cell(write(spread["median"]), quartiles, None if random is None else write(random["median"]))
 
@@ -68,8 +87,8 @@ def tell_regions(layer: Facts, *, is_convolution: bool) -> dict[str, Any]:
         "overlap": "{:.2f}".format,
     }
     return {
-        "name": layer["name"], "dead": layer["dead"],
-        "units": wording.number_of(layer["units"], noun_of(layer, is_convolution=is_convolution)),
+        "name": name_layer(layer["name"]), "dead": layer["dead"],
+        "units": count_units(layer, noun_of(layer, is_convolution=is_convolution)),
         **{key: _cell(regions[key], random.get(key), write) for key, write in ways.items()},
     }  # fmt: skip
 
@@ -81,8 +100,8 @@ def tell_features(layer: Facts, *, is_convolution: bool) -> dict[str, Any]:
         "edge_likeness": "{:.2f}".format, "frequency": "{:.1f}".format, "selectivity": "{:.2f}".format,
     }  # fmt: skip
     return {
-        "name": layer["name"],
-        "units": wording.number_of(layer["units"], noun_of(layer, is_convolution=is_convolution)),
+        "name": name_layer(layer["name"]),
+        "units": count_units(layer, noun_of(layer, is_convolution=is_convolution)),
         **{key: _cell(features[key], random.get(key), write) for key, write in ways.items()},
     }
 
@@ -91,12 +110,26 @@ def say_features(layers: Sequence[Facts]) -> dict[str, Any]:
     """A network of one layer has no depth to speak of: what its units are is said instead."""
     features = layers[-1]["features"]
     edges, selectivity = features["edge_likeness"], features["selectivity"]
-    said = [
-        *([f"{wording.percent(edges['median'])} of its pattern is one edge or patch of stripes"] if edges else []),
-        *([f"its values part the classes with a selectivity of {selectivity['median']:.2f}"] if selectivity else []),
-    ]
-    who = "The neuron" if layers[-1]["units"] == 1 else "A typical neuron"
-    text = f"{who} in numbers: {', and '.join(said)}." if said else "No neuron tells the classes apart."
+    of_edges = (
+        tr("{share} of its pattern is one edge or patch of stripes", share=wording.percent(edges["median"]))
+        if edges
+        else ""
+    )
+    of_classes = (
+        tr(
+            "its values part the classes with a selectivity of {selectivity}",
+            selectivity=f"{selectivity['median']:.2f}",
+        )
+        if selectivity
+        else ""
+    )
+    said = " · ".join(one for one in (of_edges, of_classes) if one)
+    if not said:
+        text = tr("No neuron tells the classes apart.")
+    elif layers[-1]["units"] == 1:
+        text = tr("The neuron in numbers: {said}.", said=said)
+    else:
+        text = tr("A typical neuron in numbers: {said}.", said=said)
     return {"text": text, "rule": None, "number": None}
 
 

@@ -11,12 +11,23 @@ from typing import Any
 
 from ..architecture import ConvolutionLayer, Layer, dense_layers
 from ..errors import StudyError
+from ..language import counted, of_record, phrase, tr, translate
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
 from ..record.plan import Plan
 from . import tiles, wording
 from .growth import plan_layers
-from .layer_tables import lay_out, noun_of, say_absent, say_features, tell_features, tell_regions, title_of
+from .layer_tables import (
+    count_units,
+    lay_out,
+    name_layer,
+    noun_of,
+    say_absent,
+    say_features,
+    tell_features,
+    tell_regions,
+    title_of,
+)
 from .palette import Look
 from .probes_figure import draw_probes, place_of
 from .regions_figure import Picture, choose_rows, draw_outlines, draw_spans
@@ -99,12 +110,13 @@ class _Rules:
     def say(self, sentences: Sequence[Facts], about: str) -> list[dict[str, Any]]:
         """The sentences about one thing, with the numbers of their rules."""
         return [
-            {"text": wording.true_minus(one["text"]), "rule": one["rule"], "number": self._number(one["rule"])}
+            {"text": wording.true_minus(of_record(one)), "rule": of_record(one, "rule"), "number": self._number(one)}
             for one in sentences
             if one["about"] == about
         ]
 
-    def _number(self, rule: str) -> int:
+    def _number(self, sentence: Facts) -> int:
+        rule = of_record(sentence, "rule")
         if rule not in self.texts:
             self.texts.append(rule)
         return self.first + self.texts.index(rule)
@@ -182,7 +194,7 @@ def _show(
         "features": rules.say(sentences, "features") or [say_features(layers)],
         "feature_table": [tell_features(layer, is_convolution=is_convolution) for layer in layers],
         "probe": rules.say(sentences, "probe"),
-        "probe_note": network.get("probe_note"),
+        "probe_note": of_record(network, "probe_note") if network.get("probe_note") else None,
         "probes": probes,
         "parted": None if probes is None or planned is None else _draw_parted(network, planned, place),
         "separable": network["separable"],
@@ -212,18 +224,23 @@ def _show_row(
     facts = network["layers"][layer]
     shown = facts["regions"]["shown"]
     noun = noun_of(facts, is_convolution=isinstance((planned or [None])[0], ConvolutionLayer))
-    name = f"{network['rung']}, {facts['name']}"
+    layer_name = name_layer(facts["name"])
+    name = f"{network['rung']}, {layer_name}"
     units = []
     for i, unit in enumerate(shown):
         class_ = facts["features"]["by_unit"]["favours"][unit["unit"]]
         picture = gallery.choose(class_, i, unit)
-        area, pieces = wording.percent(unit["area"]), wording.number_of(round(unit["pieces"]), "piece")
-        on = "an empty frame" if picture is None else f"an image of class {class_}"
+        area = wording.percent(unit["area"])
+        pieces = translate(counted(round(unit["pieces"]), "{n} piece", "{n} pieces"))
+        on = phrase("an empty frame") if picture is None else phrase("an image of class {name}", name=class_)
+        label = tr(
+            "{layer}, {noun} {i}: its region, {area} of the image in {pieces}, on {on}.",
+            layer=name, noun=noun, i=unit["unit"], area=area, pieces=pieces, on=on,
+        )  # fmt: skip
         units.append(
             {
                 "svg": draw_outlines(
-                    unit, gallery.sides, picture, name=f"outline-{place}-{layer}-{i}",
-                    label=f"{name}, {noun} {unit['unit']}: its region, {area} of the image in {pieces}, on {on}.",
+                    unit, gallery.sides, picture, name=f"outline-{place}-{layer}-{i}", label=label,
                 ),
                 "class": class_ if picture is not None else None,
                 "area": area,
@@ -231,10 +248,10 @@ def _show_row(
                 "slice": None if unit["slice"] is None else unit["slice"] + 1,
             }
         )  # fmt: skip
-    label = f"The network of {name} outlined in red."
+    label = tr("The network, {layer} outlined in red.", layer=name)
     return {
-        "name": facts["name"],
-        "units": wording.number_of(facts["units"], noun),
+        "name": layer_name,
+        "units": count_units(facts, noun),
         "dead": facts["dead"],
         "sketch": None
         if planned is None
@@ -263,27 +280,34 @@ def _show_tiles(layer: Facts, pictures: Path, room: tuple[int, int], *, is_convo
         )
     noun = noun_of(layer, is_convolution=is_convolution)
     return {
-        "name": layer["name"],
+        "name": name_layer(layer["name"]),
         "noun": noun,
-        "of": wording.number_of(layer["units"], noun),
+        "of": count_units(layer, noun),
         "n_shown": len(units),
         "units": units if any(unit["tile"] or unit["examples"] for unit in units) else [],
-        "absent": None if shown else f"No image excites any of its {wording.number_of(layer['units'], noun)}.",
+        "absent": None if shown else tr("No image excites any of its {units}.", units=count_units(layer, noun)),
     }
 
 
 def _draw_parted(network: Facts, planned: tuple[Layer, ...], place: int) -> str:
     last = place_of(network)
     names = ["input", *(layer["name"] for layer in network["layers"])]
-    upto = "nothing" if last == 0 else f"its layers up to {names[-2 if last is None else min(last, len(names) - 2)]}"
-    label = f"The network of {network['rung']}: {upto} boxed as feature extractor, the rest as classifier."
+    if last == 0:
+        label = tr(
+            "The network of {rung}: nothing boxed as feature extractor, all of it as classifier.", rung=network["rung"]
+        )
+    else:
+        label = tr(
+            "The network of {rung}: its layers up to {layer} boxed as feature extractor, the rest as classifier.",
+            rung=network["rung"], layer=name_layer(names[-2 if last is None else min(last, len(names) - 2)]),
+        )  # fmt: skip
     return draw_parted(planned, last, name=f"parted-{place}", label=label)
 
 
 def _show_extractor(extractor: Facts, margin: float) -> dict[str, Any]:
     others = extractor["classifiers"] or []
     return {
-        "layer": extractor["layer"],
+        "layer": name_layer(extractor["layer"]),
         "end_to_end": extractor["end_to_end"],
         "strip": lay_out([other["against_end_to_end"] for other in others], margin),
         "rows": others,

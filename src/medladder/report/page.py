@@ -92,7 +92,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "sizes": sizes,
         "compared": compared,
         "rows": rows,
-        "metrics": tables.choose_metrics(rows),
+        "metrics": [(key, translate(title)) for key, title in tables.choose_metrics(rows)],
         "floors_below": floors_below(evidence["rungs"]) if len(sizes) > 1 else [],
         "scores": draw_scores(evidence, sizes, looks, label=finding) if sizes else None,
         "scores_said": saying.say_curves(evidence, sizes) if sizes else None,
@@ -114,7 +114,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "holds_test_only": [point["holds"] == "test patients only" for point in points],
         "failed": sum(point["failed"] for point in points),
         "commands": write_commands(plan),
-        "metric_titles": dict(tables.METRICS),
+        "metric_titles": {key: translate(title) for key, title in tables.METRICS},
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from matplotlib.axes import Axes
 
+from ..language import tr, translate
 from . import tables, wording
 from .figures import Format, start_axes
 from .palette import FAINT, INK, SOFT, Look, deepen
@@ -54,12 +55,13 @@ def gather_portrait(
 
 def list_metrics(point: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Every metric that the rung has, with its title."""
-    found = [(title, point[key]) for key, title in tables.METRICS + tables.MORE_METRICS if point[key]]
-    fixed = (
-        ("sensitivity_at_specificity", "Sensitivity at specificity"),
-        ("specificity_at_sensitivity", "Specificity at sensitivity"),
-    )
-    return found + [(f"{title} {point[key]['at']:g}", point[key]) for key, title in fixed if point[key]]
+    found = [(translate(title), point[key]) for key, title in tables.METRICS + tables.MORE_METRICS if point[key]]
+    at_specificity, at_sensitivity = point["sensitivity_at_specificity"], point["specificity_at_sensitivity"]
+    if at_specificity:
+        found.append((tr("Sensitivity at specificity {at}", at=f"{at_specificity['at']:g}"), at_specificity))
+    if at_sensitivity:
+        found.append((tr("Specificity at sensitivity {at}", at=f"{at_sensitivity['at']:g}"), at_sensitivity))
+    return found
 
 
 def shade(confusion: Sequence[Sequence[float]]) -> list[list[dict[str, float]]]:
@@ -78,10 +80,11 @@ def say_corrected(selected: Mapping[str, Any], unit: str) -> str | None:
     """
     if selected["n_rungs"] < 2:
         return None
-    return (
-        f"It was picked from {selected['n_rungs']} rungs on these {unit}s; less what picking flatters "
-        f"({wording.score(selected['optimism'])}) its AUROC is {wording.estimate_with_span(selected['auroc'])}."
-    )
+    return tr(
+        "It was picked from {n} rungs on these {unit}s; less what picking flatters ({optimism}) its AUROC is {auroc}.",
+        n=selected["n_rungs"], unit=wording.UNITS[unit], optimism=wording.score(selected["optimism"]),
+        auroc=wording.estimate_with_span(selected["auroc"]),
+    )  # fmt: skip
 
 
 def say_reliability(bins: Sequence[Mapping[str, Any]]) -> str | None:
@@ -95,7 +98,10 @@ def say_reliability(bins: Sequence[Mapping[str, Any]]) -> str | None:
     if not bins:
         return None
     inside = sum(one["observed"]["low"] <= one["predicted"] <= one["observed"]["high"] for one in bins)
-    return f"In {inside} of {len(bins)} bins the probability lies within the interval of what happened."
+    return tr(
+        "In {inside} of {n} bins the probability lies within the interval of what happened.",
+        inside=inside, n=len(bins),
+    )  # fmt: skip
 
 
 def draw_roc(
@@ -108,7 +114,7 @@ def draw_roc(
 ) -> str:
     """Mean ROC curves; the operating point of the recommended rung with the intervals of both its sides."""
     figure, axes = start_axes(shape, height=shape.height, **_ROOM)
-    _square(axes, "False alarms (1 − specificity)", "Sensitivity", shape)
+    _square(axes, tr("False alarms (1 − specificity)"), tr("Sensitivity"), shape)
     for other, portrait in others.items():
         curve, look = portrait["roc"][0], looks[other]
         colour = look.casing or look.colour
@@ -128,13 +134,15 @@ def draw_roc(
         axes.plot([1 - clear["estimate"]], [hit["estimate"]], "o", color=INK, ms=6, zorder=6)
     _name_lines(axes, shape, "lower right")
     area = wording.estimate_with_span(point["auroc"])
-    return from_figure(figure, name=f"roc-{shape.name}", label=f"ROC curve of {rung}: AUROC {area}.")
+    return from_figure(
+        figure, name=f"roc-{shape.name}", label=tr("ROC curve of {rung}: AUROC {auroc}.", rung=rung, auroc=area)
+    )
 
 
 def draw_reliability(bins: Sequence[Mapping[str, Any]], rung: str, look: Look, shape: Format) -> str:
     """How often a class was there, by the probability that it was given, with an interval a bin."""
     figure, axes = start_axes(shape, height=shape.height, **_ROOM)
-    _square(axes, "Probability given", "Share that happened", shape)
+    _square(axes, tr("Probability given"), tr("Share that happened"), shape)
     classes = list(dict.fromkeys(one["class"] for one in bins))
     curves = [{"class": name, "bins": [one for one in bins if one["class"] == name]} for name in classes]
     for curve, colour, marker in _by_class(curves, look):
@@ -145,7 +153,7 @@ def draw_reliability(bins: Sequence[Mapping[str, Any]], rung: str, look: Look, s
         y = [one["observed"]["estimate"] for one in curve["bins"]]
         axes.plot(x, y, color=colour, lw=1.4, marker=marker, ms=5, label=curve["class"])
     _name_lines(axes, shape, "upper left")
-    label = f"Reliability of the probabilities of {rung}. {say_reliability(bins)}"
+    label = tr("Reliability of the probabilities of {rung}. {said}", rung=rung, said=say_reliability(bins))
     return from_figure(figure, name=f"reliability-{shape.name}", label=label)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from ..language import tr
 from . import wording
 from .figures import Format, label_curves
+from .layer_tables import name_layer
 from .palette import Look
 from .regions_figure import RANDOM, plot_layers, start_layers
 from .sketches import GREEN
@@ -58,7 +60,7 @@ def _draw(
         network["layers"],
         shape,
         captions,
-        name_axis="AUROC of a linear probe, bars are 95 % intervals",
+        name_axis=tr("AUROC of a linear probe, bars are 95 % intervals"),
         with_input=True,
     )
     _scale(axes, trained, random)
@@ -96,10 +98,14 @@ def _describe(network: Mapping[str, Any], trained: Sequence[Metric | None], rand
 
     def listed(metrics: Sequence[Metric | None]) -> str:
         return ", ".join(
-            f"{name} {wording.estimate_with_span(dict(metric))}"
+            f"{name_layer(name)} {wording.estimate_with_span(dict(metric))}"
             for name, metric in zip(names, metrics, strict=True)
             if metric is not None
         )
 
-    said = f"AUROC of a linear probe on {network['rung']}: {listed(trained)}"
-    return f"{said}; at random weights {listed(random)}." if any(random) else f"{said}."
+    told = {"rung": network["rung"], "trained": listed(trained)}
+    if not any(random):
+        return tr("AUROC of a linear probe on {rung}: {trained}.", **told)
+    return tr(
+        "AUROC of a linear probe on {rung}: {trained}; at random weights {random}.", **told, random=listed(random)
+    )

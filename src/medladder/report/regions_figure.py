@@ -10,8 +10,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from . import wording
+from ..language import counted, tr
 from .figures import LETTER, Format, label_curves, marker, start_axes, thin_out
+from .layer_tables import name_layer
 from .palette import FAINT, SOFT, Look
 from .sketches import RED
 from .svg import add, from_figure, number, start_svg, to_text
@@ -119,8 +120,9 @@ def _draw(
     shape: Format,
     name: str,
 ) -> str:
-    captions = {"trained": ["trained"], "random start": ["random start" if network["networks"] else "random weights"]}
-    figure, axes = start_layers(network["layers"], shape, captions, name_axis="median region, % of the image")
+    random = tr("random start") if network["networks"] else tr("random weights")
+    captions = {"trained": [tr("trained")], "random start": [random]}
+    figure, axes = start_layers(network["layers"], shape, captions, name_axis=tr("median region, % of the image"))
     looks = {"trained": look, "random start": RANDOM}
     values = _known([value for line in (*trained, *starts) for value in line])
     axes.set_ylim(0, max(values) * 1.12)
@@ -149,13 +151,14 @@ def start_layers(
     right = 44 + LETTER * shape.font * max(len(line) for lines in captions.values() for line in lines)
     figure, axes = start_axes(shape, left=42, right=right, height=shape.height)
     n = len(layers) + with_input
-    texts = [*(["input"] if with_input else []), *(str(i + 1) for i in range(len(layers) - 1)), "output"]
+    first = [tr("input")] if with_input else []
+    texts = [*first, *(str(i + 1) for i in range(len(layers) - 1)), tr("output")]
     axes.set_xlim(-0.15, n - 0.85)
     axes.set_xticks(range(n))
     places = [axes.transData.transform((i, 0))[0] for i in range(n)]
     axes.set_xticklabels(thin_out(texts, places, shape.font))
     axes.grid(axis="y", color=FAINT, lw=0.6)
-    axes.set_xlabel("layer, from the image to the answer", color=SOFT, labelpad=6)
+    axes.set_xlabel(tr("layer, from the image to the answer"), color=SOFT, labelpad=6)
     axes.annotate(
         name_axis, (0, 1), xycoords="axes fraction", xytext=(-42, 12), textcoords="offset points", color=SOFT,
         fontsize=shape.font,
@@ -176,10 +179,11 @@ def plot_layers(axes: Axes, values: Sequence[float], look: Look, *, size: float 
 def _describe(network: Mapping[str, Any], trained: list[list[float]], starts: list[list[float]]) -> str:
     def listed(lines: list[list[float]]) -> str:
         values = zip(network["layers"], middle_line(lines), strict=True)
-        return ", ".join(f"{layer['name']} {value:.1f}" for layer, value in values if not math.isnan(value))
+        return ", ".join(f"{name_layer(layer['name'])} {value:.1f}" for layer, value in values if not math.isnan(value))
 
-    n = wording.number_of(len(trained), "network")
-    return (
-        f"Median region in percent of the image, layer by layer, {n} of {network['rung']}: "
-        f"trained {listed(trained)}; at random weights {listed(starts)}."
-    )
+    return tr(
+        "Median region in percent of the image, layer by layer, {networks} of {rung}: trained {trained}; at random "
+        "weights {random}.",
+        networks=counted(len(trained), "{n} network", "{n} networks"), rung=network["rung"],
+        trained=listed(trained), random=listed(starts),
+    )  # fmt: skip

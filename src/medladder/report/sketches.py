@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 
 from ..architecture import ConvolutionLayer
 from ..architecture import Layer as PlannedLayer
+from ..language import tr
 from .diagrams import Layer, Place, add_network, add_nodes, add_text, choose_layers
 from .figures import thin_out
 from .palette import INK, NAVY, SOFT, deepen
@@ -79,10 +80,10 @@ def draw_parted(layers: Sequence[PlannedLayer], last: int | None, *, name: str, 
     box: dict[str, float | str] = {"y": top, "height": bottom - top, "rx": 9.0, "fill": "none"}
     right = width - 4
     if last == 0:
-        add_text(svg, 4, top - 10, "nothing to extract", colour=SOFT)
+        add_text(svg, 4, top - 10, tr("nothing to extract"), colour=SOFT)
     else:
         add(svg, "rect", x=4, width=edge - 6.5, stroke=NAVY, stroke_width=1.8, stroke_dasharray="6 4", **box)
-        add_text(svg, 4, top - 10, "feature extractor", colour=NAVY, weight="600")
+        add_text(svg, 4, top - 10, tr("feature extractor"), colour=NAVY, weight="600")
     add(svg, "rect", x=edge + 2.5, width=right - edge - 2.5, stroke=GREEN, stroke_width=2.4, **box)
     add_text(svg, right, top - 10, "classifier", anchor="end", colour=GREEN, weight="600")
     _name_layers(svg, spans, bottom + 18)
@@ -91,7 +92,7 @@ def draw_parted(layers: Sequence[PlannedLayer], last: int | None, *, name: str, 
 
 def _name_layers(svg: Element, spans: Sequence[Span], y: float) -> None:
     """Names as on the axis of a curve over layers, as many as there is room for."""
-    names = ["input", *(str(i) for i in range(1, len(spans) - 1)), "output"]
+    names = [tr("input"), *(str(i) for i in range(1, len(spans) - 1)), tr("output")]
     places = [(span.left + span.right) / 2 for span in spans]
     is_shared = [places.count(place) > 1 for place in places]  # by layers left out, whose number their dots say
     kept = thin_out(["" if shared else name for name, shared in zip(names, is_shared, strict=True)], places, 12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from io import StringIO
 from typing import Any
 from xml.etree import ElementTree
@@ -54,7 +55,9 @@ def from_figure(figure: Figure, *, name: str, label: str) -> str:
     """A matplotlib figure, drawn at 72 dots an inch, as inline SVG with real text."""
     buffer = StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with mpl.rc_context(_SETTINGS | {"svg.hashsalt": name}):
+    with mpl.rc_context(_SETTINGS | {"svg.hashsalt": name}), warnings.catch_warnings():
+        # Text stays text: the reader's own font has the letters that the one it is measured with lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
     # The parser drops comments and the document type, which have no place inside HTML.
     root = ElementTree.fromstring(buffer.getvalue())

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib import image as raster
 
+from ..language import tr
 from . import wording
 from .diagrams import Place, add_counts_above, add_network, add_text, choose_layers
 from .palette import FAINT, INK, deepen
@@ -96,7 +97,7 @@ def _draw(
     svg = start_svg(layout.width, height, name=f"unrolled-{layout.name}", label=label)
     _add_strip(svg, picture, layout, strip_end)
     add_text(svg, layout.image_x, 16, size, weight="600")
-    add_text(svg, layout.strip_x + _STRIP / 2, 16, "row by row", anchor="middle", weight="600")
+    add_text(svg, layout.strip_x + _STRIP / 2, 16, tr("row by row"), anchor="middle", weight="600")
 
     def place(depth: float, across: float) -> tuple[float, float]:
         if layout.is_down:
@@ -141,7 +142,7 @@ def _add_strip(
         ):
             add(svg, "rect", x=left, y=upper, width=wide, height=high, fill="none", stroke=colour, stroke_width=2)
         middle = top + layout.segment / 2
-        text = add_label(svg, layout.strip_x - 10, middle, f"row {row + 1}")
+        text = add_label(svg, layout.strip_x - 10, middle, tr("row {n}", n=row + 1))
         text.set("text-anchor", "end")
     for before, after in pairwise(zip(marked, tops, strict=True)):
         if after[0] - before[0] > 1:

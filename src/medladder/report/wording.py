@@ -122,6 +122,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}{space}%" if share >= 0.095 else f"{100 * share:.1f}{space}%"
 
 
+def whole_percent(share: float) -> str:
+    """A share from 0 to 1 in whole percent.
+
+    Example
+    -------
+    >>> whole_percent(0.0114)
+    '1 %'
+    """
+    return f"{100 * share:.0f}%" if spoken() == "ko" else f"{100 * share:.0f} %"
+
+
 def date(day: str) -> str:
     """A day, given as ISO 8601 writes it.
 
@@ -162,17 +173,6 @@ def seconds(value: float) -> str:
     if value < 0.0995:
         return f"{value:.2g}" if value >= 0.001 else "<0.001"
     return f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
-
-
-def number_of(value: int, one: str, many: str | None = None) -> str:
-    """A count with its noun.
-
-    Example
-    -------
-    >>> number_of(1, "class", "classes"), number_of(1200, "image")
-    ('1 class', '1,200 images')
-    """
-    return f"{value:,} {one if value == 1 else many or one + 's'}"
 
 
 def keep_together(text: str) -> Markup:
