@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from typing import Any
 
 import pytest
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medladder.inspection.growth import weigh_slope
 from medladder.inspection.speaking import speak, speak_structure, speak_taper
+from medladder.language import Message
 
 MARGIN = 0.02
 
@@ -83,7 +86,9 @@ def told(
 def reads_well(sentence: dict[str, str]) -> None:
     """As English does, with nothing left of the machine that wrote it."""
     text = sentence["text"]
-    assert sorted(sentence) == ["about", "rule", "text"]
+    assert sorted(sentence) == ["about", "rule", "said", "text"]
+    for key in ("text", "rule"):
+        assert Message.from_json(json.loads(json.dumps(sentence["said"][key]))) == sentence[key]
     assert text[0] in "“" or text[0].isupper() or text[0].isdigit()
     assert text.endswith(".")
     assert not re.search(r"\s\s|\s[.,;:]|\.\.|[{}_]|\b(None|nan|inf|True|False)\b|, \(", text)

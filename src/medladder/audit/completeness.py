@@ -9,13 +9,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..cohort import Cohort
+from ..language import counted, join, phrase
 from ..splits import FEW_PATIENTS
-from .finding import Finding, number
+from .finding import Finding
 
 LARGEST_UNREADABLE_SHARE = 0.1
 
 _MOST_NAMED = 5
 _SUSPICIOUSLY_MANY = 10
+_NO_CLASSES = phrase("If these folders are patients and no classes, give the labels in a table: --labels TABLE.")
 
 
 def unreadable(cohort: Cohort) -> Iterator[Finding]:
@@ -33,8 +35,14 @@ def unreadable(cohort: Cohort) -> Iterator[Finding]:
         "stop" if share > LARGEST_UNREADABLE_SHARE else "warning",
         tuple(cohort.unreadable),
         n_bad,
-        f"{n_bad} of {n_bad + len(cohort.labels)} images ({share:.1%}) could not be read ({reasons}).",
-        "Left out of the study. Export these files again.",
+        phrase(
+            "{bad} of {all} images ({share} %) could not be read ({reasons}).",
+            bad=n_bad,
+            all=n_bad + len(cohort.labels),
+            share=f"{100 * share:.1f}",
+            reasons=reasons,
+        ),
+        phrase("Left out of the study. Export these files again."),
         is_left_out=True,
     )
 
@@ -47,8 +55,8 @@ def unlabelled(cohort: Cohort) -> Iterator[Finding]:
             "note",
             (),
             cohort.n_unlabelled,
-            f"{number(cohort.n_unlabelled, 'row or file', 'rows or files')} without a label.",
-            "Left out of the study.",
+            counted(cohort.n_unlabelled, "{n} row or file without a label.", "{n} rows or files without a label."),
+            phrase("Left out of the study."),
             is_left_out=True,
         )
 
@@ -63,16 +71,21 @@ def ignored(cohort: Cohort) -> Iterator[Finding]:
             "warning",
             (),
             n_ignored,
-            f"{number(n_ignored, 'file', 'files')} beside the images of no kind that is read ({endings}).",
-            "Left out of the study. Convert them if they are images.",
+            counted(
+                n_ignored,
+                "{n} file beside the images of no kind that is read ({endings}).",
+                "{n} files beside the images of no kind that is read ({endings}).",
+                endings=endings,
+            ),
+            phrase("Left out of the study. Convert them if they are images."),
         )
 
 
 def passed_over(cohort: Cohort) -> Iterator[Finding]:
     """What readers saw in files and did not use."""
     for note, count in cohort.notes.items():
-        message = f"{number(count, 'image', 'images')}: {note}."
-        yield Finding("passed-over", "note", (), count, message, "Nothing to do.")
+        message = counted(count, "{n} image: {note}.", "{n} images: {note}.", note=note)
+        yield Finding("passed-over", "note", (), count, message, phrase("Nothing to do."))
 
 
 def thin_classes(cohort: Cohort) -> Iterator[Finding]:
@@ -83,22 +96,28 @@ def thin_classes(cohort: Cohort) -> Iterator[Finding]:
     thin = {name: n for name, n in n_patients.items() if n < 2 * FEW_PATIENTS}
     if not thin:
         return
-    told = [f"'{name}' ({number(n, 'patient', 'patients')})" for name, n in list(thin.items())[:_MOST_NAMED]]
-    more = f" and {len(thin) - len(told)} more" if len(thin) > len(told) else ""
+    told = [
+        counted(n, "'{name}' ({n} patient)", "'{name}' ({n} patients)", name=name)
+        for name, n in list(thin.items())[:_MOST_NAMED]
+    ]
+    n_more = len(thin) - len(told)
+    more = phrase(" and {n} more", n=n_more) if n_more else ""
+    action = phrase("Too few to say much about them: add patients, or merge classes.")
     looks_wrong = len(thin) >= _SUSPICIOUSLY_MANY and len(thin) > len(n_patients) / 2
     yield Finding(
         "thin-class",
         "warning",
         (),
         len(thin),
-        f"{number(len(thin), 'class has', 'classes have')} fewer than {2 * FEW_PATIENTS} patients: "
-        f"{', '.join(told)}{more}.",
-        "Too few to say much about them: add patients, or merge classes."
-        + (
-            " If these folders are patients and no classes, give the labels in a table: --labels TABLE."
-            if looks_wrong
-            else ""
+        counted(
+            len(thin),
+            "{n} class has fewer than {least} patients: {names}{more}.",
+            "{n} classes have fewer than {least} patients: {names}{more}.",
+            least=2 * FEW_PATIENTS,
+            names=join(told, ", "),
+            more=more,
         ),
+        join([action, _NO_CLASSES]) if looks_wrong else action,
     )
 
 
@@ -110,9 +129,11 @@ def unknown_patients(cohort: Cohort) -> Iterator[Finding]:
             "warning",
             (),
             len(cohort.labels),
-            "No one said which images are of one patient.",
-            "Every image counts as a patient, so intervals may be too narrow and scores too good. "
-            "Give a CSV with a patient column if a patient has several images.",
+            phrase("No one said which images are of one patient."),
+            phrase(
+                "Every image counts as a patient, so intervals may be too narrow and scores too good. Give a CSV with "
+                "a patient column if a patient has several images."
+            ),
         )
 
 
@@ -127,8 +148,13 @@ def one_class_parts(cohort: Cohort) -> Iterator[Finding]:
                 "note" if part == "val" else "stop",
                 (),
                 n_images,
-                f"All {n_images} images of the part '{part}' are of class '{cohort.classes[present[0]]}'.",
-                "Mend the split column, or leave it out and let the study split."
+                phrase(
+                    "All {n} images of the part '{part}' are of class '{name}'.",
+                    n=n_images,
+                    part=part,
+                    name=cohort.classes[present[0]],
+                ),
+                phrase("Mend the split column, or leave it out and let the study split.")
                 if part != "val"
-                else "Of no use under --keep-val; otherwise these images join the training pool.",
+                else phrase("Of no use under --keep-val; otherwise these images join the training pool."),
             )

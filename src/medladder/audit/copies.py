@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from ..cohort import Cohort
-from .finding import Finding, Severity, files_of, number
+from ..language import counted, phrase
+from .finding import Finding, Severity, files_of
 
 LARGEST_COPIED_SHARE = 0.01
 """Of the test images; published splits have a copy or two (BreastMNIST has one), more is a mistake."""
@@ -25,20 +26,16 @@ def conflicting_rows(cohort: Cohort) -> Bool[np.ndarray, " image"]:
 def image_overlap(cohort: Cohort) -> Iterator[Finding]:
     """Exact copies with one image in each of two parts."""
     _, content = np.unique(cohort.contents, return_inverse=True)
-    yield from _overlap(
-        cohort, content, "image-overlap", ("set of exact copies", "sets of exact copies"), LARGEST_COPIED_SHARE
-    )
+    yield from _overlap(cohort, content, "image-overlap", LARGEST_COPIED_SHARE)
 
 
 def patient_overlap(cohort: Cohort) -> Iterator[Finding]:
     """Patients with images in two parts."""
     if cohort.patients_known:
-        yield from _overlap(cohort, cohort.patients, "patient-overlap", ("patient", "patients"), 0.0)
+        yield from _overlap(cohort, cohort.patients, "patient-overlap", 0.0)
 
 
-def _overlap(
-    cohort: Cohort, unit: Int[np.ndarray, " image"], kind: str, what: tuple[str, str], largest_share: float
-) -> Iterator[Finding]:
+def _overlap(cohort: Cohort, unit: Int[np.ndarray, " image"], kind: str, largest_share: float) -> Iterator[Finding]:
     """Units with images in two parts; those shared with the test part stop a study above `largest_share` of it.
 
     Whatever is decided, the training side of an overlap never trains: `planning` leaves it out.
@@ -50,16 +47,28 @@ def _overlap(
         rows = np.flatnonzero(np.isin(unit, both) & np.isin(cohort.parts, (one, other)))
         share = (cohort.parts[rows] == "test").sum() / max((cohort.parts == "test").sum(), 1)
         severity: Severity = "note" if other == "val" else "stop" if share > largest_share else "warning"
-        yield Finding(
-            kind,
-            severity,
-            files_of(cohort, rows),
-            len(both),
-            f"{number(len(both), *what)} in both {one} and {other} ({len(rows)} images).",
-            "Kept together wherever the study splits; under --keep-val left out of train."
-            if other == "val"
-            else f"Their images in {one} are left out of the study. Mend the split if it is yours.",
+        told = {"one": one, "other": other, "images": len(rows)}
+        message = (
+            counted(
+                len(both),
+                "{n} patient in both {one} and {other} ({images} images).",
+                "{n} patients in both {one} and {other} ({images} images).",
+                **told,
+            )
+            if kind == "patient-overlap"
+            else counted(
+                len(both),
+                "{n} set of exact copies in both {one} and {other} ({images} images).",
+                "{n} sets of exact copies in both {one} and {other} ({images} images).",
+                **told,
+            )
         )
+        action = (
+            phrase("Kept together wherever the study splits; under --keep-val left out of train.")
+            if other == "val"
+            else phrase("Their images in {one} are left out of the study. Mend the split if it is yours.", one=one)
+        )
+        yield Finding(kind, severity, files_of(cohort, rows), len(both), message, action)
 
 
 def label_conflicts(cohort: Cohort) -> Iterator[Finding]:
@@ -72,8 +81,13 @@ def label_conflicts(cohort: Cohort) -> Iterator[Finding]:
             "warning",
             files_of(cohort, rows),
             len(rows),
-            f"{len(rows)} images have an exact copy with another label ({number(n_sets, 'set', 'sets')} of copies).",
-            "Left out of the study: no one can say which label is right.",
+            counted(
+                n_sets,
+                "{images} images have an exact copy with another label ({n} set of copies).",
+                "{images} images have an exact copy with another label ({n} sets of copies).",
+                images=len(rows),
+            ),
+            phrase("Left out of the study: no one can say which label is right."),
             is_left_out=True,
         )
 
@@ -90,9 +104,13 @@ def exact_duplicates(cohort: Cohort) -> Iterator[Finding]:
             "note",
             files_of(cohort, rows),
             len(rows) - n_sets,
-            f"{number(len(rows) - n_sets, 'exact copy', 'exact copies')} of another image "
-            f"({number(n_sets, 'set', 'sets')}, {len(rows)} images in all).",
-            "Kept together as one patient wherever the study splits.",
+            phrase(
+                "{copies} of another image ({sets}, {images} images in all).",
+                copies=counted(len(rows) - n_sets, "{n} exact copy", "{n} exact copies"),
+                sets=counted(n_sets, "{n} set", "{n} sets"),
+                images=len(rows),
+            ),
+            phrase("Kept together as one patient wherever the study splits."),
         )
 
 
@@ -110,6 +128,13 @@ def patients_in_two_classes(cohort: Cohort) -> Iterator[Finding]:
             "warning",
             files_of(cohort, rows),
             len(mixed),
-            f"{number(len(mixed), 'patient', 'patients')} with images of more than one class ({len(rows)} images).",
-            "Kept on one side of every split, scored once a class. Right for two eyes, wrong for a typing error.",
+            counted(
+                len(mixed),
+                "{n} patient with images of more than one class ({images} images).",
+                "{n} patients with images of more than one class ({images} images).",
+                images=len(rows),
+            ),
+            phrase(
+                "Kept on one side of every split, scored once a class. Right for two eyes, wrong for a typing error."
+            ),
         )

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from ..cohort import Cohort
 from ..errors import CohortError, unknown_name
+from ..language import parts_of
 
 Severity = Literal["stop", "warning", "note"]
 
@@ -38,8 +39,9 @@ class Finding:
         return {key: value for key, value in asdict(self).items() if key != "is_left_out"}
 
     def without_files(self) -> dict[str, Any]:
-        """As the record keeps it: a file name may name a patient."""
-        return {key: value for key, value in self.to_json().items() if key != "files"}
+        """As the record keeps it: a file name may name a patient; with the parts of its texts, for other languages."""
+        known = {key: value for key, value in self.to_json().items() if key != "files"}
+        return {**known, "said": parts_of(message=self.message, action=self.action)}
 
 
 def refuse_unmendable(findings: list[Finding], accepted: tuple[str, ...]) -> None:
@@ -62,11 +64,6 @@ def refuse_unmendable(findings: list[Finding], accepted: tuple[str, ...]) -> Non
                 needed="A cohort in which this does not happen, or your word that it may.",
                 do=f"Mend it ('medladder check' lists the files), or go on all the same with --accept {finding.kind}.",
             )
-
-
-def number(n: int, one: str, many: str) -> str:
-    """A count and what it counts."""
-    return f"{n} {one if n == 1 else many}"
 
 
 def files_of(cohort: Cohort, rows: Int[np.ndarray, " row"]) -> tuple[str, ...]:

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Int
 
 from ..cohort import Cohort
-from .finding import Finding, files_of, number
+from ..language import counted, phrase
+from .finding import Finding, files_of
 from .near import NearCopies
-
-_PAIRS = ("pair", "pairs")
 
 
 def findings_of(cohort: Cohort, near: NearCopies, *, is_grouped: bool) -> Iterator[Finding]:
@@ -24,11 +23,16 @@ def findings_of(cohort: Cohort, near: NearCopies, *, is_grouped: bool) -> Iterat
         "note",
         _files(cohort, pairs),
         len(pairs),
-        f"{number(len(pairs), *_PAIRS)} of images that are nearly the same (recompressed, resized, brightened, cropped "
-        "a little, flipped or turned).",
-        "Kept together as one patient wherever the study splits."
+        counted(
+            len(pairs),
+            "{n} pair of images that are nearly the same (recompressed, resized, brightened, cropped a little, flipped "
+            "or turned).",
+            "{n} pairs of images that are nearly the same (recompressed, resized, brightened, cropped a little, "
+            "flipped or turned).",
+        ),
+        phrase("Kept together as one patient wherever the study splits.")
         if is_grouped
-        else "Look at them with 'medladder check --html'. Kept together as one patient only with --group-near.",
+        else phrase("Look at them with 'medladder check --html'. Kept together as one patient only with --group-near."),
     )
     yield from _across_parts(cohort, pairs, is_grouped=is_grouped)
     one, other = cohort.labels[pairs].T
@@ -38,8 +42,14 @@ def findings_of(cohort: Cohort, near: NearCopies, *, is_grouped: bool) -> Iterat
             "warning",
             _files(cohort, mixed),
             len(mixed),
-            f"{number(len(mixed), *_PAIRS)} of images that are nearly the same have different labels.",
-            "Kept in the study, since a near copy may be another image: look at them with 'medladder check --html'.",
+            counted(
+                len(mixed),
+                "{n} pair of images that are nearly the same have different labels.",
+                "{n} pairs of images that are nearly the same have different labels.",
+            ),
+            phrase(
+                "Kept in the study, since a near copy may be another image: look at them with 'medladder check --html'."
+            ),
         )
 
 
@@ -53,17 +63,26 @@ def _across_parts(cohort: Cohort, pairs: Int[np.ndarray, "pair 2"], *, is_groupe
                 "note" if second == "val" else "warning",
                 _files(cohort, across),
                 len(across),
-                f"{number(len(across), *_PAIRS)} of images that are nearly the same, one in {first}, one in {second}.",
+                counted(
+                    len(across),
+                    "{n} pair of images that are nearly the same, one in {first}, one in {second}.",
+                    "{n} pairs of images that are nearly the same, one in {first}, one in {second}.",
+                    first=first,
+                    second=second,
+                ),
                 _what_is_done(first, second, is_grouped=is_grouped),
             )
 
 
 def _what_is_done(first: str, second: str, *, is_grouped: bool) -> str:
     if second == "val":
-        return "Kept in both" + ("; under --keep-val left out of train." if is_grouped else ".")
+        return phrase("Kept in both; under --keep-val left out of train.") if is_grouped else phrase("Kept in both.")
     if is_grouped:
-        return f"Those in {first} are left out of the study."
-    return f"Kept in both. Look at them with 'medladder check --html'; --group-near leaves those in {first} out."
+        return phrase("Those in {first} are left out of the study.", first=first)
+    return phrase(
+        "Kept in both. Look at them with 'medladder check --html'; --group-near leaves those in {first} out.",
+        first=first,
+    )
 
 
 def _files(cohort: Cohort, pairs: Int[np.ndarray, "pair 2"]) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..cohort import Cohort
-from .finding import Finding, files_of, number
+from ..language import counted, phrase
+from .finding import Finding, files_of
 
 BLANK_RANGE = 0.01
 """Of the full range: an image whose values all lie within so much shows nothing."""
@@ -31,8 +32,10 @@ def blank(cohort: Cohort) -> Iterator[Finding]:
             "warning",
             files_of(cohort, rows),
             len(rows),
-            f"{number(len(rows), 'image shows', 'images show')} one grey and nothing else.",
-            "Kept in the study. Leave them out, or export them again.",
+            counted(
+                len(rows), "{n} image shows one grey and nothing else.", "{n} images show one grey and nothing else."
+            ),
+            phrase("Kept in the study. Leave them out, or export them again."),
         )
 
 
@@ -64,8 +67,13 @@ def size_outliers(cohort: Cohort) -> Iterator[Finding]:
             "note",
             files_of(cohort, rows),
             len(rows),
-            f"{number(len(rows), 'image is', 'images are')} of a size or shape far from the usual (median {middle}).",
-            "Kept in the study, stretched to working size like all. See that they are what they should be.",
+            counted(
+                len(rows),
+                "{n} image is of a size or shape far from the usual (median {middle}).",
+                "{n} images are of a size or shape far from the usual (median {middle}).",
+                middle=middle,
+            ),
+            phrase("Kept in the study, stretched to working size like all. See that they are what they should be."),
         )
 
 

@@ -24,6 +24,7 @@ from scipy.stats import norm, rankdata
 
 from ..cohort import Cohort
 from ..images.encoding import read_encoding
+from ..language import join, phrase
 from .finding import Finding
 from .places import paths_of
 from .thumbnails import grey_planes, resized
@@ -44,6 +45,14 @@ _RIDGE = 10.0
 _PARTS = 5
 _LEAST_PATIENTS = 10
 _MOST_IMAGES = 20_000
+_NAMES = {
+    "size": phrase("size"),
+    "aspect": phrase("aspect"),
+    "file format": phrase("file format"),
+    "bit depth": phrase("bit depth"),
+    "channels": phrase("channels"),
+    "compression": phrase("compression"),
+}
 _MOST_KINDS = 20
 _SIDE = 64
 _BAND = 4
@@ -67,8 +76,11 @@ def shortcuts(cohort: Cohort) -> Iterator[Finding]:
         classes = classes[:1]
     names, columns = _acquisition(cohort, rows)
     models = [
-        ("what is known of its making (" + ", ".join(names) + ")", columns),
-        ("its border and corners", _frames(cohort, rows)),
+        (
+            phrase("what is known of its making ({names})", names=join([_NAMES.get(one, one) for one in names], ", ")),
+            columns,
+        ),
+        (phrase("its border and corners"), _frames(cohort, rows)),
     ]
     models = [(what, values) for what, values in models if values.shape[1] and np.ptp(values, axis=0).any()]
     if not classes or not models:
@@ -92,9 +104,18 @@ def _finding(cohort: Cohort, what: str, found: _Test, class_: int, n_patients: i
         "warning",
         (),
         n_patients,
-        f"Class '{name}' can be told from {what} alone: AUROC {found.auroc:.2f} ({found.low:.2f} to {found.high:.2f}).",
-        "A rung may have learned this and nothing of the disease. Compare within one site and machine, crop the "
-        "border (--crop, --box-mm), or test on another hospital (--test).",
+        phrase(
+            "Class '{name}' can be told from {what} alone: AUROC {auroc} ({low} to {high}).",
+            name=name,
+            what=what,
+            auroc=f"{found.auroc:.2f}",
+            low=f"{found.low:.2f}",
+            high=f"{found.high:.2f}",
+        ),
+        phrase(
+            "A rung may have learned this and nothing of the disease. Compare within one site and machine, crop the "
+            "border (--crop, --box-mm), or test on another hospital (--test)."
+        ),
     )
 
 

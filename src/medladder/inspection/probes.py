@@ -23,6 +23,7 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from ..evidence.intervals import FEW_PATIENTS, Interval
+from ..language import join, phrase
 from ..rungs.draws import Draw, evenly, may_learn, parts_of
 from ..rungs.logistic import LogisticClassifier
 from .layered import LayeredNetwork
@@ -210,8 +211,8 @@ def why_no_probe(
     if any(True for _ in _parts(networks, labels, patients, draw, n_classes, 0, None)):
         return None
     if not any(_held_rows(draw, member, len(networks)).any() for member in range(len(networks))):
-        return "The network learned from every patient, so none is left to probe it on."
-    return f"No network holds out {LEAST_PATIENTS} patients of every class, too few to probe it on."
+        return phrase("The network learned from every patient, so none is left to probe it on.")
+    return phrase("No network holds out {n} patients of every class, too few to probe it on.", n=LEAST_PATIENTS)
 
 
 def layer_values(
@@ -381,7 +382,14 @@ def _note(measured: Sequence[_Part], n_networks: int, draw: Draw) -> str | None:
     told = []
     possible = min(n_networks, parts_of(draw.fold))
     if len(measured) < possible:
-        told.append(f"{possible - len(measured)} of {possible} networks hold out too few patients of a class.")
+        told.append(
+            phrase(
+                "{few} of {n} networks hold out too few patients of a class.",
+                few=possible - len(measured), n=possible,
+            )
+        )  # fmt: skip
     if any(part.is_thin for part in measured):
-        told.append(f"A class has fewer than {FEW_PATIENTS} held-out patients a network: probes learn little.")
-    return " ".join(told) or None
+        told.append(
+            phrase("A class has fewer than {n} held-out patients a network: probes learn little.", n=FEW_PATIENTS)
+        )
+    return join(told) if told else None

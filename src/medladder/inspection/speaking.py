@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..language import Message, counted, join, listed, parts_of, phrase
 from . import NETWORKS
 
 Facts = Mapping[str, Any]
-Sentence = dict[str, str]
+Sentence = dict[str, Any]
 
-_SLOPE_RULE = (
-    "slope of the layers' medians, and by learning what it is less that of each network's own random start; "
-    f"Student's 95 % interval over networks, {NETWORKS} or more, on one side of 0"
+_SLOPE_RULE = phrase(
+    "slope of the layers' medians, and by learning what it is less that of each network's own random start; Student's "
+    "95 % interval over networks, {n} or more, on one side of 0",
+    n=NETWORKS,
+)
+_FEATURES_RULE = phrase(
+    "{rule}: edge-likeness (best Gabor) falls and class selectivity rises, in itself and by learning", rule=_SLOPE_RULE
 )
 
 
@@ -30,157 +35,263 @@ def speak(found: Facts, margin: float) -> list[Sentence]:
     return said
 
 
+def _sentence(about: str, text: str, rule: str) -> Sentence:
+    return {"about": about, "text": text, "rule": rule, "said": parts_of(text=text, rule=rule)}
+
+
 def speak_structure(rungs: Sequence[Facts], margin: float) -> list[Sentence]:
     """Which rungs lose what when every image's pixels are shuffled alike."""
     loses = [one for one in rungs if one["change"]["high"] < 0]
     same = [one["rung"] for one in rungs if one["change"]["high"] >= 0 and one["change"]["low"] > -margin]
-    said = []
+    told: dict[str, Any] = {"margin": f"{margin:g}"}
+    said: list[str] = []
     if loses:
-        listed = _listed([f"{one['rung']} ({one['change']['estimate']:+.3f})" for one in loses])
-        use = "does worse: it uses" if len(loses) == 1 else "do worse: they use"
-        small = all(_standing(one["change"], margin) == "as well" for one in loses)
-        by = f", though by less than {margin:g}" if small else ""
-        said.append(f"With the pixels shuffled {listed} {use} what lies beside what{by}.")
+        told["rungs"] = listed([f"{one['rung']} ({one['change']['estimate']:+.3f})" for one in loses])
+        if all(_standing(one["change"], margin) == "as well" for one in loses):
+            said.append(
+                counted(
+                    len(loses),
+                    "With the pixels shuffled {rungs} does worse: it uses what lies beside what, though by less than "
+                    "{margin}.",
+                    "With the pixels shuffled {rungs} do worse: they use what lies beside what, though by less than "
+                    "{margin}.",
+                    **told,
+                )
+            )
+        else:
+            said.append(
+                counted(
+                    len(loses),
+                    "With the pixels shuffled {rungs} does worse: it uses what lies beside what.",
+                    "With the pixels shuffled {rungs} do worse: they use what lies beside what.",
+                    **told,
+                )
+            )
     if same:
-        lose = "loses" if len(same) == 1 else "lose"
-        said.append(f"{_listed(same)} {lose} nothing that matters when the pixels change places.")
+        said.append(
+            counted(
+                len(same),
+                "{rungs} loses nothing that matters when the pixels change places.",
+                "{rungs} lose nothing that matters when the pixels change places.",
+                rungs=listed(same),
+            )
+        )
     unsettled = [one["rung"] for one in rungs if one not in loses and one["rung"] not in same]
     if said and unsettled:
-        said.append(f"For {_listed(unsettled)} it is not settled.")
+        said.append(phrase("For {rungs} it is not settled.", rungs=listed(unsettled)))
     if not said:
-        said.append("Whether any rung uses what lies beside what is not settled by so few patients.")
-    rule = f"paired 95 % interval of the out-of-part AUROC below 0, or above −{margin:g}; one fit of each"
-    return [{"about": "structure", "text": " ".join(said), "rule": rule}]
+        said.append(phrase("Whether any rung uses what lies beside what is not settled by so few patients."))
+    rule = phrase("paired 95 % interval of the out-of-part AUROC below 0, or above −{margin}; one fit of each", **told)
+    return [_sentence("structure", join(said), rule)]
 
 
 def speak_taper(taper: Facts, margin: float) -> list[Sentence]:
     """Whether narrowing layers do better than equal ones with as many parameters."""
-    claim = {
-        "better": "Layers that narrow do better here than layers of one width",
-        "worse": "Layers that narrow do worse here than layers of one width",
-        "as well": "Whether layers narrow makes no difference that matters here",
-        "not settled": "Whether layers should narrow is not settled here",
+    told = {
+        "change": _change(taper["difference"]),
+        "parameters": taper["parameters"],
+        "against": taper["against_parameters"],
+    }
+    text = {
+        "better": phrase(
+            "Layers that narrow do better here than layers of one width: {change} AUROC at {parameters} and {against} "
+            "parameters a network.",
+            **told,
+        ),
+        "worse": phrase(
+            "Layers that narrow do worse here than layers of one width: {change} AUROC at {parameters} and {against} "
+            "parameters a network.",
+            **told,
+        ),
+        "as well": phrase(
+            "Whether layers narrow makes no difference that matters here: {change} AUROC at {parameters} and {against} "
+            "parameters a network.",
+            **told,
+        ),
+        "not settled": phrase(
+            "Whether layers should narrow is not settled here: {change} AUROC at {parameters} and {against} parameters "
+            "a network.",
+            **told,
+        ),
     }[_standing(taper["difference"], margin)]
-    sizes = f"{taper['parameters']:,} and {taper['against_parameters']:,} parameters a network"
-    rule = f"paired 95 % interval of the out-of-part AUROC against 0 and against ±{margin:g}; one fit of each"
-    return [
-        {"about": "taper", "text": f"{claim}: {_change(taper['difference'])} AUROC at {sizes}.", "rule": rule},
-    ]
+    rule = phrase(
+        "paired 95 % interval of the out-of-part AUROC against 0 and against ±{margin}; one fit of each",
+        margin=f"{margin:g}",
+    )
+    return [_sentence("taper", text, rule)]
 
 
 def _lone(layer: Facts) -> Sentence:
-    neurons = "One neuron weighs" if layer["units"] == 1 else f"{layer['units']} neurons, one a class, weigh"
     area = layer["regions"]["area"]
-    looks = "no region stands out from what random weights would give"
+    looks = phrase("no region stands out from what random weights would give")
     if area is not None and layer["regions"]["like_noise"] < layer["units"]:
-        looks = f"half of what counts lies on {_percent(area['median'])} of the image"
-    rule = "area of the fewest pixels that hold half of the squared weights, smoothed; smaller than at random weights"
-    return {"about": "regions", "text": f"{neurons} the whole image at once: {looks}.", "rule": rule}
+        looks = phrase("half of what counts lies on {share} of the image", share=_percent(area["median"]))
+    text = counted(
+        layer["units"],
+        "One neuron weighs the whole image at once: {looks}.",
+        "{n} neurons, one a class, weigh the whole image at once: {looks}.",
+        looks=looks,
+    )
+    rule = phrase(
+        "area of the fewest pixels that hold half of the squared weights, smoothed; smaller than at random weights"
+    )
+    return _sentence("regions", text, rule)
 
 
 def _regions(layers: Sequence[Facts], slope: Facts) -> Sentence:
     sizes = [
-        (_percent(layer["regions"]["area"]["median"]), "the output" if layer["name"] == "output" else layer["name"])
+        (_percent(layer["regions"]["area"]["median"]), _name(layer["name"]))
         for layer in layers
         if layer["regions"]["area"] is not None
     ]
-    seen = "No unit looks anywhere."
+    seen = phrase("No unit looks anywhere.")
     if sizes:
         (size, first), *others = sizes
-        listed = _listed([f"{size} of the image in {first}", *(f"{size} in {name}" for size, name in others)])
-        seen = f"Half of what a typical unit looks at lies on {listed}."
+        each = [
+            phrase("{share} of the image in {layer}", share=size, layer=first),
+            *(phrase("{share} in {layer}", share=size, layer=name) for size, name in others),
+        ]
+        seen = phrase("Half of what a typical unit looks at lies on {places}.", places=listed(each))
     if slope["verdict"] == "too few networks":
-        text = f"{seen}{_unclaimed('regions grow with depth', slope)}"
-        return {"about": "regions", "text": text, "rule": _SLOPE_RULE}
-    do_grow = slope["own"]["low"] > 0
-    grow = "grow" if do_grow else "do not grow" if slope["own"]["high"] < 0 else "are not shown to grow"
-    claim = {
-        "rises": "Regions grow with depth here, as textbooks draw it, and learning makes them"
-        if do_grow
-        else f"Regions {grow} with depth here, though learning draws them that way",
-        "falls": "Regions grow with depth here by the architecture alone; learning makes the later ones smaller"
-        if do_grow
-        else f"Regions {grow} with depth here, against the textbook picture; learning makes the later ones smaller",
-        "not shown": f"Regions {grow} with depth here; that learning has a part in it is not shown",
-    }[slope["verdict"]]
+        unclaimed = phrase("Whether regions grow with depth is not claimed from {networks}.", networks=_networks(slope))
+        return _sentence("regions", join([seen, unclaimed]) if slope["networks"] else seen, _SLOPE_RULE)
     low, middle, high = (100 * slope["learned"][part] for part in ("low", "estimate", "high"))
-    beside = f"{middle:+.1f} ({low:+.1f} to {high:+.1f}) % of the image a layer beside random starts"
-    return {"about": "regions", "text": f"{claim}: {beside}, {_networks(slope)}. {seen}", "rule": _SLOPE_RULE}
+    beside = phrase(
+        "{change} ({low} to {high}) % of the image a layer beside random starts, {networks}",
+        change=f"{middle:+.1f}", low=f"{low:+.1f}", high=f"{high:+.1f}", networks=_networks(slope),
+    )  # fmt: skip
+    text = phrase("{claim}: {beside}. {seen}", claim=_claim_of_regions(slope), beside=beside, seen=seen)
+    return _sentence("regions", text, _SLOPE_RULE)
+
+
+def _claim_of_regions(slope: Facts) -> Message:
+    """Whether regions grow with depth, and what part learning has in it."""
+    course = "grow" if slope["own"]["low"] > 0 else "do not grow" if slope["own"]["high"] < 0 else "open"
+    return {
+        ("grow", "rises"): phrase("Regions grow with depth here, as textbooks draw it, and learning makes them"),
+        ("do not grow", "rises"): phrase("Regions do not grow with depth here, though learning draws them that way"),
+        ("open", "rises"): phrase("Regions are not shown to grow with depth here, though learning draws them that way"),
+        ("grow", "falls"): phrase(
+            "Regions grow with depth here by the architecture alone; learning makes the later ones smaller"
+        ),
+        ("do not grow", "falls"): phrase(
+            "Regions do not grow with depth here, against the textbook picture; learning makes the later ones smaller"
+        ),
+        ("open", "falls"): phrase(
+            "Regions are not shown to grow with depth here, against the textbook picture; learning makes the later "
+            "ones smaller"
+        ),
+        ("grow", "not shown"): phrase("Regions grow with depth here; that learning has a part in it is not shown"),
+        ("do not grow", "not shown"): phrase(
+            "Regions do not grow with depth here; that learning has a part in it is not shown"
+        ),
+        ("open", "not shown"): phrase(
+            "Regions are not shown to grow with depth here; that learning has a part in it is not shown"
+        ),
+    }[course, slope["verdict"]]
 
 
 def _features(layers: Sequence[Facts], edges: Facts, classes: Facts) -> Sentence:
-    rule = f"{_SLOPE_RULE}: edge-likeness (best Gabor) falls and class selectivity rises, in itself and by learning"
-    seen = f"Medians from first to last layer: edge-likeness {_span(layers, 'edge_likeness')}, "
-    seen += f"class selectivity {_span(layers, 'selectivity')}."
+    seen = phrase(
+        "Medians from first to last layer: edge-likeness {edges}, class selectivity {selectivity}.",
+        edges=_span(layers, "edge_likeness"), selectivity=_span(layers, "selectivity"),
+    )  # fmt: skip
     if "too few networks" in (edges["verdict"], classes["verdict"]):
         fewer = min(edges, classes, key=lambda slope: slope["networks"])
-        text = f"{seen}{_unclaimed('edges turn into objects', fewer)}"
-        return {"about": "features", "text": text, "rule": rule}
+        unclaimed = phrase("Whether edges turn into objects is not claimed from {networks}.", networks=_networks(fewer))
+        return _sentence("features", join([seen, unclaimed]) if fewer["networks"] else seen, _FEATURES_RULE)
     do_fade = edges["own"]["high"] < 0
-    who = "later units are" if edges["own"]["low"] > 0 else "early units are not shown to be"
     fading = {
-        (True, "falls"): "edges fade with depth, and learning makes them",
-        (True, "not shown"): "edges fade with depth, but that learning has a part in it is not shown",
-        (True, "rises"): "edges fade with depth, but by the architecture alone, for at random weights they fade more",
-    }.get((do_fade, edges["verdict"]), f"{who} the more edge-like ones")
+        (True, "falls"): phrase("edges fade with depth, and learning makes them"),
+        (True, "not shown"): phrase("edges fade with depth, but that learning has a part in it is not shown"),
+        (True, "rises"): phrase(
+            "edges fade with depth, but by the architecture alone, for at random weights they fade more"
+        ),
+    }.get((do_fade, edges["verdict"]))
+    if fading is None and edges["own"]["low"] > 0:
+        fading = phrase("later units are the more edge-like ones")
+    elif fading is None:
+        fading = phrase("early units are not shown to be the more edge-like ones")
     does_tell = classes["own"]["low"] > 0 and classes["verdict"] == "rises"
-    telling = f"later units {'tell' if does_tell else 'are not shown to tell'} the classes apart better"
+    telling = (
+        phrase("later units tell the classes apart better")
+        if does_tell
+        else phrase("later units are not shown to tell the classes apart better")
+    )
+    told = {"fading": fading, "telling": telling, "seen": seen}
     holds = do_fade and edges["verdict"] == "falls"
-    claim = "“From edges to objects” is not shown to hold here"
     if holds and does_tell:
-        claim = "“From edges to objects” holds here"
+        text = phrase("“From edges to objects” holds here: {fading}; {telling}. {seen}", **told)
     elif holds or does_tell:
-        claim = "“From edges to objects” holds in part"
-    return {"about": "features", "text": f"{claim}: {fading}; {telling}. {seen}", "rule": rule}
+        text = phrase("“From edges to objects” holds in part: {fading}; {telling}. {seen}", **told)
+    else:
+        text = phrase("“From edges to objects” is not shown to hold here: {fading}; {telling}. {seen}", **told)
+    return _sentence("features", text, _FEATURES_RULE)
 
 
-def _unclaimed(claim: str, slope: Facts) -> str:
-    """Nothing where no network was measured while it was trained, as on another cohort."""
-    return f" Whether {claim} is not claimed from {_networks(slope)}." if slope["networks"] else ""
-
-
-def _span(layers: Sequence[Facts], measure: str) -> str:
+def _span(layers: Sequence[Facts], measure: str) -> Message:
     known = [layer["features"][measure]["median"] for layer in layers if layer["features"][measure] is not None]
-    return f"{known[0]:.2f} to {known[-1]:.2f}" if known else "unknown"
+    if not known:
+        return phrase("unknown")
+    return phrase("{low} to {high}", low=f"{known[0]:.2f}", high=f"{known[-1]:.2f}")
 
 
 def _probe(found: Facts, margin: float) -> Sentence:
     start = found["separable"]["from"]
-    pixels, output = found["input"]["auroc"]["estimate"], found["layers"][-1]["probe"]["auroc"]["estimate"]
+    told = {
+        "layer": start or "",
+        "margin": f"{margin:g}",
+        "pixels": f"{found['input']['auroc']['estimate']:.3f}",
+        "output": f"{found['layers'][-1]['probe']['auroc']['estimate']:.3f}",
+    }
     if start is None:
-        claim = "The output is not shown to tell the classes apart, so no layer is compared with it"
+        claim = phrase("The output is not shown to tell the classes apart, so no layer is compared with it")
     elif start == "input":
-        claim = f"On the pixels the classes are already as linearly separable as at the output, within {margin:g}"
+        claim = phrase(
+            "On the pixels the classes are already as linearly separable as at the output, within {margin}", **told
+        )
     elif start == "output":
-        claim = f"In no layer before the output are the classes shown to be as linearly separable, within {margin:g}"
+        claim = phrase(
+            "In no layer before the output are the classes shown to be as linearly separable, within {margin}", **told
+        )
     else:
-        claim = f"From {start} on the classes are as linearly separable as at the output, within {margin:g}"
-    rule = (
-        "first layer from which on every probe's paired 95 % interval to the output's lies above "
-        f"−{margin:g}; on patients the network had not learned from"
+        claim = phrase(
+            "From {layer} on the classes are as linearly separable as at the output, within {margin}", **told
+        )
+    rule = phrase(
+        "first layer from which on every probe's paired 95 % interval to the output's lies above −{margin}; on "
+        "patients the network had not learned from",
+        **told,
     )
-    text = f"{claim}: a linear probe scores {pixels:.3f} on the pixels and {output:.3f} at the output."
-    return {"about": "probe", "text": text, "rule": rule}
+    text = phrase(
+        "{claim}: a linear probe scores {pixels} on the pixels and {output} at the output.", **told, claim=claim
+    )
+    return _sentence("probe", text, rule)
 
 
 def _extractor(found: Facts, margin: float) -> Sentence:
     words = {
-        "better": "does better",
-        "worse": "does worse",
-        "as well": f"does as well, within {margin:g}",
-        "not settled": "is not shown to differ",
+        "better": phrase("does better"),
+        "worse": phrase("does worse"),
+        "as well": phrase("does as well, within {margin}", margin=f"{margin:g}"),
+        "not settled": phrase("is not shown to differ"),
     }
     said = [
-        f"{other['classifier']} {words[_standing(other['against_end_to_end'], margin)]} "
-        f"({_change(other['against_end_to_end'])})"
+        phrase(
+            "{classifier} {does} ({change})",
+            classifier=other["classifier"], does=words[_standing(other["against_end_to_end"], margin)],
+            change=_change(other["against_end_to_end"]),
+        )
         for other in found["classifiers"]
-    ]
-    text = (
-        f"With its front, up to {found['layer']}, under another classifier instead of end to end "
-        f"(AUROC {found['end_to_end']['estimate']:.3f}): {_listed(said)}."
+    ]  # fmt: skip
+    text = phrase(
+        "With its front, up to {layer}, under another classifier instead of end to end (AUROC {auroc}): {said}.",
+        layer=found["layer"], auroc=f"{found['end_to_end']['estimate']:.3f}", said=listed(said),
+    )  # fmt: skip
+    rule = phrase(
+        "paired 95 % interval of the AUROC on held-out patients against 0 and against ±{margin}", margin=f"{margin:g}"
     )
-    rule = f"paired 95 % interval of the AUROC on held-out patients against 0 and against ±{margin:g}"
-    return {"about": "extractor", "text": text, "rule": rule}
+    return _sentence("extractor", text, rule)
 
 
 def _standing(change: Facts, margin: float) -> str:
@@ -192,17 +303,20 @@ def _standing(change: Facts, margin: float) -> str:
     return "better" if change["low"] > 0 else "not settled"
 
 
-def _networks(slope: Facts) -> str:
-    return "1 network" if slope["networks"] == 1 else f"{slope['networks']} networks"
+def _name(layer: str) -> str:
+    return phrase("the output") if layer == "output" else layer
 
 
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _networks(slope: Facts) -> Message:
+    return counted(slope["networks"], "{n} network", "{n} networks")
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+def _percent(share: float) -> Message:
+    return phrase("{n} %", n=f"{100 * share:.0f}" if share >= 0.095 else f"{100 * share:.1f}")
 
 
-def _change(change: Facts) -> str:
-    return f"{change['estimate']:+.3f}, {change['low']:+.3f} to {change['high']:+.3f}"
+def _change(change: Facts) -> Message:
+    return phrase(
+        "{estimate}, {low} to {high}",
+        estimate=f"{change['estimate']:+.3f}", low=f"{change['low']:+.3f}", high=f"{change['high']:+.3f}",
+    )  # fmt: skip

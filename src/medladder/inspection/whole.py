@@ -15,6 +15,7 @@ from skimage.transform import resize
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from ..language import join, parts_of, phrase
 from ..rungs.draws import Draw, evenly, may_learn
 from ..rungs.logistic import LogisticClassifier
 from ..rungs.networks import DenseClassifier
@@ -128,6 +129,7 @@ def look_into(
         else why_no_probe(networks, labels, patients, draw, n_classes=n_classes),
         "extractor": _as_extractor(networks, images, labels, patients, draw, n_classes, seed),
     }
+    found["said"] = parts_of(probe_note=found["probe_note"])
     found["sentences"] = speak(found, margin)
     return Inspection(found, tiles, examples)
 
@@ -406,9 +408,11 @@ def _plain_probe(probe: Any) -> dict[str, Any]:
 
 def _note(probes: Probes, network: LayeredNetwork) -> str | None:
     """What the probes do not say by themselves."""
-    of_maps = "A convolution is probed by the mean and the largest value of each map: what it says of places is lost."
+    of_maps = phrase(
+        "A convolution is probed by the mean and the largest value of each map: what it says of places is lost."
+    )
     said = [probes.note, of_maps if network.convolutions is not None else None]
-    return " ".join(note for note in said if note) or None
+    return join([note for note in said if note]) if any(said) else None
 
 
 def _plain_separable(probes: Probes, margin: float) -> dict[str, Any]:

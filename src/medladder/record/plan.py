@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from medladder.errors import OptionError
+from medladder.language import join, phrase
 
 PROTOCOL = 1
 
@@ -133,16 +134,20 @@ class Plan:
         """Say which covariates there are, how they are used, and which rungs see them; None where there are none."""
         if self.covariates is None:
             return None
-        columns = ", ".join(_describe_column(**column) for column in self.covariates["columns"])
+        columns = join([_describe_column(**column) for column in self.covariates["columns"]], ", ")
         normal_class = self.covariates["normal_class"]
-        use = (
-            "as features beside the image’s"
-            if normal_class is None
-            else f"regressed out of every feature or pixel in the class “{normal_class}” of the training subset"
-        )
         seeing = ", ".join(planned.rung for planned in self.rungs if planned.has_covariates)
         without = ", ".join(planned.rung for planned in self.rungs if not planned.has_covariates)
-        return f"{columns}: {use}, for {seeing}." + (f" Without covariates: {without}." if without else "")
+        told = {"columns": columns, "rungs": seeing, "name": normal_class}
+        if normal_class is None:
+            said = phrase("{columns}: as features beside the image’s, for {rungs}.", **told)
+        else:
+            said = phrase(
+                "{columns}: regressed out of every feature or pixel in the class “{name}” of the training subset, for "
+                "{rungs}.",
+                **told,
+            )
+        return join([said, phrase("Without covariates: {rungs}.", rungs=without)]) if without else said
 
     def to_json(self) -> dict[str, Any]:
         """The plan as it stands in plan.json."""
@@ -161,4 +166,4 @@ class Plan:
 
 
 def _describe_column(column: str, read_as: str, columns: int) -> str:
-    return column if read_as == "number" else f"{column} ({columns + 1} kinds)"
+    return column if read_as == "number" else phrase("{column} ({n} kinds)", column=column, n=columns + 1)

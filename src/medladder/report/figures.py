@@ -242,8 +242,8 @@ def _scale_axes(
     if furthest > sizes[-1]:
         axes.axvline(sizes[-1], color=SOFT, lw=0.8, dashes=(1, 2.5), zorder=1)
         axes.annotate(
-            tr("forecast"), (sizes[-1], 0), xycoords=("data", "axes fraction"), xytext=(6, 6), textcoords="offset points",
-            color=SOFT, fontsize=shape.font - 1,
+            tr("forecast"), (sizes[-1], 0), xycoords=("data", "axes fraction"), xytext=(6, 6),
+            textcoords="offset points", color=SOFT, fontsize=shape.font - 1,
         )  # fmt: skip
     axes.set_xlabel(tr("training {unit}s (log scale)", unit=wording.UNITS[unit]), color=SOFT, labelpad=8)
     axes.annotate(

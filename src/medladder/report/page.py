@@ -109,6 +109,8 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "characteristics": tables.list_characteristics(cohort, plan.folds),
         "flow": draw_flow(count_flow(cohort, parts), cohort.classes),
         "examples": _embed(examples),
+        "split": saying.say_split(plan),
+        "covariates_said": translate(plan.describe_covariates() or ""),
         "dark_rules": dark_rules(),
         "points": _tell_points(evidence) if sizes else None,
         "holds_test_only": [point["holds"] == "test patients only" for point in points],

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..architecture import Layer
 from ..language import Message, counted, phrase, tr, translate
+from ..record.plan import Plan
 from . import wording
 from .growth import Growth
 from .tables import RungRow
@@ -84,6 +85,17 @@ def say_network(layers: Sequence[Layer], n_train: int, unit: str) -> str:
     if most == 0:
         return tr("Here it has {total} parameters, {share} of them between the input and the first layer.", **told)
     return tr("Here it has {total} parameters, {share} of them in layer {layer} of {of}.", **told)
+
+
+def say_split(plan: Plan) -> str:
+    """How patients were put apart for testing."""
+    if plan.leave_out is not None:
+        return tr("each value of the column '{column}' left out in turn", column=plan.leave_out)
+    if plan.tested_on is not None:
+        return tr("tested on another cohort, {name}", name=plan.tested_on)
+    if len(plan.folds) > 1:
+        return tr("patient-wise stratified {n}-fold", n=len(plan.folds))
+    return tr("the cohort's own test part")
 
 
 def say_unrolled(layers: Sequence[int]) -> str:
