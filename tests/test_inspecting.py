@@ -21,6 +21,7 @@ from medladder import inspecting, rungs
 from medladder.cohort import Cohort
 from medladder.engine import WorkerDied
 from medladder.errors import CohortError, InputError, ModelError, OptionError, StudyError
+from medladder.evidence.weighing import weigh
 from medladder.fleets import fit_fleet
 from medladder.inspecting import CONSTANT_WIDTH, Look, Refit, measured_networks, shuffled
 from medladder.inspection.pairing import pair_out_of_part
@@ -30,6 +31,8 @@ from medladder.models.looking import inspect_on, open_network, read_inspection, 
 from medladder.phantoms.drawn import draw
 from medladder.record.folder import StudyFolder
 from medladder.record.trials import Trial
+from medladder.report.page import render
+from untranslated import english_in
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -835,3 +838,11 @@ def test_tiles_are_small_grey_or_coloured() -> None:
     volume = np.zeros((3, 2, 2, 1))
     volume[1, 0, 0] = 1.0
     np.testing.assert_array_equal(to_tile(volume), [[255, 0], [0, 0]])
+
+
+def test_nothing_of_its_report_is_left_in_english(whole: StudyFolder, tmp_path: Path) -> None:
+    folder = StudyFolder(shutil.copytree(whole.path, tmp_path / "study"))
+    weigh(folder)
+    plan, cohort = folder.read_plan(), folder.read_cohort()
+    names = [cohort.name, *cohort.classes, plan.image["preparation"]["resampling"], *(one.rung for one in plan.rungs)]
+    assert english_in(render(folder, language="ko"), names) == []

@@ -100,7 +100,7 @@ def test_a_page_of_any_shape_stands_alone(folder: StudyFolder) -> None:
     assert "<script src" not in text
     assert not re.search(r"@import|url\((?!#)", text)
     for reference in page.values("src", "href", "srcset", "action", "data"):
-        assert re.match(r"#|data:|https://doi\.org/", reference), reference
+        assert re.match(r"#|data:|https://(doi|arxiv|jmlr)\.org/", reference), reference
 
 
 def test_ids_are_unique_and_every_reference_within_the_page_resolves(folder: StudyFolder) -> None:

@@ -27,6 +27,7 @@ from .flow import count_flow, draw_flow
 from .growth import count_variants, draw_growth, grow, plan_layers
 from .layers import gather_layers
 from .palette import Look, choose_looks, dark_rules
+from .paper import gather_paper
 from .portrait import gather_portrait
 from .rerun import write_commands
 from .unrolling import describe_size, draw_unrolling
@@ -79,6 +80,8 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
     networks = _draw_networks(plan, cohort, evidence, compared)
     parameters = saying.list_parameters(rows, networks, compared)
     n_rules = len(evidence["verdict"]["sentences"]) + len(evidence["verdict"]["warnings"])
+    flow = count_flow(cohort, parts)
+    layers = gather_layers(folder, plan, cohort, looks, examples, first_rule=n_rules + 1)
     return {
         "plan": plan,
         "cohort": cohort,
@@ -102,12 +105,13 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "networks": networks,
         "parameters": parameters,
         "parameters_said": saying.say_parameters(parameters, compared, evidence["unit"]) if parameters else None,
-        "layers": gather_layers(folder, plan, cohort, looks, examples, first_rule=n_rules + 1),
+        "layers": layers,
         "unrolled": _draw_unrolled(plan, cohort, evidence, examples),
         "growth": _draw_growth(plan, cohort, looks),
         "parts": parts,
         "characteristics": tables.list_characteristics(cohort, plan.folds),
-        "flow": draw_flow(count_flow(cohort, parts), cohort.classes),
+        "flow": draw_flow(flow, cohort.classes),
+        "paper": gather_paper(plan, cohort, evidence, flow, is_inspected=bool(layers and layers["is_there"])),
         "examples": _embed(examples),
         "split": saying.say_split(plan),
         "covariates_said": translate(plan.describe_covariates() or ""),

@@ -1,0 +1,41 @@
+"""No English is left in a Korean report: not a heading, an axis, an alternative text or a warning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medladder.record.folder import StudyFolder
+from medladder.report.page import render
+from report_studies import write_study
+from untranslated import english_in, plain_texts
+
+STUDIES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "without pictures": {"pictures": 0, "classes": ("a", "b", "c")},
+    "one size": {"sizes": (120,), "repeats": 1},
+    "convolutional": {"rungs": ("logistic", "cnn"), "shape": (64, 64, 3)},
+}
+
+
+def test_english_is_found() -> None:
+    page = (
+        '<p title="The reason why">한국어 <b>svm</b> 모델</p><pre>medladder study my folder</pre><p>left in English</p>'
+    )
+    assert english_in(page) == ["The reason why", "left in English"]
+    assert english_in(page, names=["The reason why", "in English"]) == []
+
+
+@pytest.mark.parametrize("kind", STUDIES)
+def test_nothing_of_a_drawn_study_is_in_english(kind: str, tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest", **STUDIES[kind])
+    assert _english_of(folder) == []
+
+
+def _english_of(folder: StudyFolder) -> list[str]:
+    plan, cohort = folder.read_plan(), folder.read_cohort()
+    files = (folder.read_evidence(), cohort.to_json(), folder.read_inspection())
+    names = [cohort.name, *cohort.classes, plan.image["preparation"]["resampling"], *(one.rung for one in plan.rungs)]
+    return english_in(render(folder, language="ko"), names + plain_texts(list(files)))
