@@ -20,6 +20,7 @@ from ..record.folder import StudyFolder
 from ..record.plan import Plan, PlannedRung
 from . import html, saying, tables, wording
 from .ahead import gather_ahead
+from .checklists import STATUSES, Study, answer_checklists
 from .diagrams import draw_network
 from .feature_maps import draw_feature_maps
 from .figures import draw_scores, floors_below
@@ -82,6 +83,11 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
     n_rules = len(evidence["verdict"]["sentences"]) + len(evidence["verdict"]["warnings"])
     flow = count_flow(cohort, parts)
     layers = gather_layers(folder, plan, cohort, looks, examples, first_rule=n_rules + 1)
+    characteristics = tables.list_characteristics(cohort, plan.folds)
+    is_inspected = bool(layers and layers["is_there"])
+    asked = Study(
+        plan, cohort, evidence, flow.n_given - flow.n_analysed, bool(characteristics), bool(networks), is_inspected
+    )
     return {
         "plan": plan,
         "cohort": cohort,
@@ -109,9 +115,11 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "unrolled": _draw_unrolled(plan, cohort, evidence, examples),
         "growth": _draw_growth(plan, cohort, looks),
         "parts": parts,
-        "characteristics": tables.list_characteristics(cohort, plan.folds),
+        "characteristics": characteristics,
+        "checklists": answer_checklists(asked),
+        "statuses": STATUSES,
         "flow": draw_flow(flow, cohort.classes),
-        "paper": gather_paper(plan, cohort, evidence, flow, is_inspected=bool(layers and layers["is_there"])),
+        "paper": gather_paper(plan, cohort, evidence, flow, is_inspected=is_inspected),
         "examples": _embed(examples),
         "split": saying.say_split(plan),
         "covariates_said": translate(plan.describe_covariates() or ""),
