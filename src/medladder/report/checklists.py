@@ -223,13 +223,13 @@ def _of_comparison_of_parts(study: Study) -> Answer:
 
 
 def _of_performance(study: Study) -> Answer:
-    if study.evidence["served"]["subgroups"]:
+    if study.evidence.get("served", {}).get("subgroups"):
         return _filled(tr("With intervals, and by subgroup."), "rungs")
     return Answer("in part", tr("With intervals; no subgroup could be formed."), "rungs")
 
 
 def _of_parts(study: Study) -> Answer:
-    if study.evidence["served"]["subgroups"]:
+    if study.evidence.get("served", {}).get("subgroups"):
         return Answer("in part", tr("On test data, with intervals and by subgroup; not on training data."), "rungs")
     return Answer("in part", tr("On test data, with intervals; not on training data."), "rungs")
 
@@ -247,7 +247,7 @@ def _of_failures(study: Study) -> Answer:
 
 
 def _of_fairness(study: Study) -> Answer:
-    if study.evidence["served"]["subgroups"]:
+    if study.evidence.get("served", {}).get("subgroups"):
         return Answer("in part", tr("Scores by subgroup; say what was done about differences."), "portrait")
     return Answer("author", tr("No subgroup could be formed from the table."))
 
@@ -271,7 +271,7 @@ def _of_code(study: Study) -> Answer:
 
 def _has_portrait(study: Study) -> bool:
     pick = study.evidence["verdict"]["recommended"]
-    return any(rung["rung"] == pick and rung["portrait"] for rung in study.evidence["rungs"])
+    return any(rung["rung"] == pick and rung.get("portrait") for rung in study.evidence["rungs"])
 
 
 _TOPICS: dict[str, tuple[str, Callable[[Study], Answer] | Fixed | None]] = {
