@@ -82,6 +82,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
     parameters = saying.list_parameters(rows, networks, compared)
     n_rules = len(evidence["verdict"]["sentences"]) + len(evidence["verdict"]["warnings"])
     flow = count_flow(cohort, parts)
+    portrait = gather_portrait(evidence, rows, looks)
     layers = gather_layers(folder, plan, cohort, looks, examples, first_rule=n_rules + 1)
     characteristics = tables.list_characteristics(cohort, plan.folds)
     is_inspected = bool(layers and layers["is_there"])
@@ -107,7 +108,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "scores_said": saying.say_curves(evidence, sizes) if sizes else None,
         "differences": tables.group_differences(evidence, evidence["margin"]),
         "ahead": gather_ahead(evidence),
-        "portrait": gather_portrait(evidence, rows, looks),
+        "portrait": portrait,
         "networks": networks,
         "parameters": parameters,
         "parameters_said": saying.say_parameters(parameters, compared, evidence["unit"]) if parameters else None,
@@ -118,6 +119,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "characteristics": characteristics,
         "checklists": answer_checklists(asked),
         "statuses": STATUSES,
+        "places": _list_places(bool(sizes), portrait is not None, bool(networks), layers is not None),
         "flow": draw_flow(flow, cohort.classes),
         "paper": gather_paper(plan, cohort, evidence, flow, is_inspected=is_inspected),
         "examples": _embed(examples),
@@ -140,6 +142,13 @@ def say_scores(rows: Sequence[tables.RungRow], n_train: int, unit: str) -> str:
     if not scored:
         return tr("No rung has a score.")
     return tr("AUROC at {n} training {unit}s: {listed}.", n=n_train, unit=wording.UNITS[unit], listed=listed)
+
+
+def _list_places(has_scores: bool, has_portrait: bool, has_networks: bool, has_layers: bool) -> set[str]:
+    """Sections of this page that a checklist may lead to."""
+    there = {"scores": has_scores, "rungs": has_scores, "portrait": has_portrait, "networks": has_networks}
+    always = {"verdict", "cohort", "figure-flow", "run", "paper", "reading"}
+    return always | {name for name, is_there in {**there, "layers": has_layers}.items() if is_there}
 
 
 def _tell_points(evidence: dict[str, Any]) -> dict[str, Any]:
