@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..record.cohort import CohortRecord
 from ..record.grouping import Grouping
+from .decision_curve import NetBenefit, decision_curve
 from .intervals import Interval, auroc_interval, hanley_mcneil
 from .measures import Measures
 from .points import CONFIDENCE, Weighed, weigh_metrics, weigh_part
@@ -43,6 +45,8 @@ class Portrait:
     n_train: int
     roc: tuple[Roc, ...]
     reliability: tuple[Bin, ...]
+    decision_curve: tuple[NetBenefit, ...] = ()
+    """Of two classes where a prevalence is stated, else empty."""
 
     def to_json(self) -> dict[str, Any]:
         """As evidence.json holds it."""
@@ -50,6 +54,7 @@ class Portrait:
             "n_train": self.n_train,
             "roc": [curve.to_json() for curve in self.roc],
             "reliability": [one.to_json() for one in self.reliability],
+            "decision_curve": [one.to_json() for one in self.decision_curve],
         }
 
 
@@ -66,7 +71,18 @@ def portray(scores: Scores, rung: str, n_train: int) -> Portrait | None:
         return None
     shown = [1] if len(classes) == 2 else range(len(classes))
     roc = tuple(Roc(classes[k], ALARMS, tuple(_sensitivities(whole, k).round(5).tolist())) for k in shown)
-    return Portrait(n_train, roc, mean_curve(folds, classes, confidence=CONFIDENCE))
+    prevalence = scores.plan.operating.prevalence
+    curve = (
+        ()
+        if prevalence is None or len(classes) != 2
+        else decision_curve(whole, prevalence, trained_share(scores.cohort), confidence=CONFIDENCE)
+    )
+    return Portrait(n_train, roc, mean_curve(folds, classes, confidence=CONFIDENCE), curve)
+
+
+def trained_share(cohort: CohortRecord) -> float:
+    """How common the positive class of two is among the images that training may see, 0–1."""
+    return float((cohort.labels[cohort.test_fold >= -1] == 1).mean())
 
 
 def _sensitivities(folds: Sequence[FoldScores], k: int) -> Float[np.ndarray, " alarm"]:

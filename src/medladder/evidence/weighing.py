@@ -23,7 +23,7 @@ from .measures import Measures
 from .metrics import Measure
 from .outlook import Outlook, find_crossings, look_out, span_to
 from .points import CONFIDENCE, Point, weigh_metrics
-from .portrait import Portrait, Served, portray, serve
+from .portrait import Portrait, Served, portray, serve, trained_share
 from .prevalence import AtPrevalence, Rate, at_prevalence
 from .scores import Scores, read_scores
 from .selection import Selected, correct_pick
@@ -270,7 +270,7 @@ def _at_prevalence(scores: Scores, recalls: Sequence[Interval | None], done: Seq
     )
     weights = np.array([(trial.decision or {})["weights"] for trial in done])
     threshold = float((weights[:, 1] / weights.sum(axis=1)).mean())
-    trained = float((scores.cohort.labels[scores.cohort.test_fold >= -1] == 1).mean())
+    trained = trained_share(scores.cohort)
     return at_prevalence(specificity, sensitivity, prevalence, threshold, trained, confidence=CONFIDENCE)
 
 

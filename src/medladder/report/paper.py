@@ -239,7 +239,8 @@ def _of_statistics(plan: Plan, evidence: dict[str, Any]) -> Iterator[str]:
     yield tr("Mean ROC curves were averaged vertically {cite}.", cite=_cite("fawcett2006"))
     if plan.operating.prevalence is not None and evidence["positive"]:
         yield tr(
-            "Predictive values {ppv} and net benefit {benefit} were computed for a prevalence of {share} %.",
+            "Predictive values {ppv} and a decision curve of net benefit {benefit} were computed for a prevalence of "
+            "{share} %.",
             ppv=_cite("mossman2001"), benefit=_cite("vickers2006"), share=f"{100 * plan.operating.prevalence:g}",
         )  # fmt: skip
 

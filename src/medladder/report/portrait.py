@@ -44,6 +44,7 @@ def gather_portrait(
         },
         "reliability": {shape.name: draw_reliability(bins, pick, look, shape) for shape in FORMATS} if bins else None,
         "calibration": say_reliability(bins),
+        "decision": _show_decision(drawn, others, pick, looks),
         "confusion": shade(point["confusion"]),
         "metrics": list_metrics(point),
         "areas": point["per_class_auroc"] if not evidence["positive"] else {},
@@ -139,6 +140,90 @@ def draw_roc(
     )
 
 
+def _show_decision(
+    drawn: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]], rung: str, looks: Mapping[str, Look]
+) -> dict[str, Any] | None:
+    """The decision curve and what it shows; None where no prevalence was stated."""
+    points = drawn.get("decision_curve")
+    if not points:
+        return None
+    beside = {name: one["decision_curve"] for name, one in others.items() if one.get("decision_curve")}
+    said = say_decision(points)
+    return {
+        "said": said,
+        "drawings": {shape.name: draw_decision(points, beside, rung, looks, said, shape) for shape in FORMATS},
+    }
+
+
+def say_decision(points: Sequence[Mapping[str, Any]]) -> str:
+    """Between which thresholds acting on the rung is shown better than acting on all and on none.
+
+    Example
+    -------
+    >>> better = {"net_benefit": {"low": 0.02}, "of_all": 0.01}
+    >>> say_decision([{"threshold": 0.1, **better}, {"threshold": 0.12, **better}])
+    'Acting on it is shown better than acting on all or on none from a threshold of 10 % to one of 12 %.'
+    """
+    runs: list[list[float]] = [[]]
+    for one in points:
+        if one["net_benefit"]["low"] > max(0.0, one["of_all"]):
+            runs[-1].append(one["threshold"])
+        elif runs[-1]:
+            runs.append([])
+    longest = max(runs, key=len)
+    if not longest:
+        return tr("At no threshold is acting on it shown better than acting on all or on none.")
+    return tr(
+        "Acting on it is shown better than acting on all or on none from a threshold of {low} to one of {high}.",
+        low=wording.percent(longest[0]), high=wording.percent(longest[-1]),
+    )  # fmt: skip
+
+
+def draw_decision(
+    points: Sequence[Mapping[str, Any]],
+    others: Mapping[str, Sequence[Mapping[str, Any]]],
+    rung: str,
+    looks: Mapping[str, Look],
+    said: str,
+    shape: Format,
+) -> str:
+    """Net benefit by threshold, with the interval of the recommended rung, beside acting on all and on none."""
+    figure, axes = start_axes(shape, height=shape.height, **_ROOM)
+    shown = [one for one in points if one["threshold"] <= _reach(points)]
+    x = [one["threshold"] for one in shown]
+    estimate, low, high = ([one["net_benefit"][key] for one in shown] for key in ("estimate", "low", "high"))
+    top = max([*high, shown[0]["of_all"]])
+    axes.set_xlim(0, x[-1] + 0.01)
+    axes.set_ylim(-0.25 * top, 1.08 * top)
+    axes.set_xlabel(tr("Threshold probability"), color=SOFT, labelpad=7)
+    axes.set_ylabel(tr("Net benefit"), color=SOFT, fontsize=shape.font, labelpad=7)
+    axes.grid(color=FAINT, lw=0.6)
+    axes.plot(x, [0.0] * len(x), color=INK, lw=1.0, label=tr("act on none"))
+    axes.plot(x, [one["of_all"] for one in shown], color=SOFT, lw=1.0, dashes=(4, 3), label=tr("act on all"))
+    for other, curve in others.items():
+        look = looks[other]
+        (line,) = axes.plot(
+            x, [one["net_benefit"]["estimate"] for one in curve[: len(x)]], color=look.casing or look.colour, lw=1.1,
+            alpha=0.8, label=other,
+        )  # fmt: skip
+        if look.dash:
+            line.set_dashes(look.dash)
+    look = looks[rung]
+    ink = look.casing or look.colour
+    axes.fill_between(x, low, high, color=ink, alpha=0.15, lw=0)
+    axes.plot(x, estimate, color=ink, lw=2.6, label=rung)
+    _name_lines(axes, shape, "upper right")
+    return from_figure(
+        figure, name=f"decision-{shape.name}", label=tr("Decision curve of {rung}. {said}", rung=rung, said=said)
+    )
+
+
+def _reach(points: Sequence[Mapping[str, Any]]) -> float:
+    """Thresholds far above the prevalence, at which nobody acts, would press the rest together."""
+    crossing = next((one["threshold"] for one in points if one["of_all"] < 0), 0.5)
+    return float(min(0.98, max(0.3, 3 * crossing)))
+
+
 def draw_reliability(bins: Sequence[Mapping[str, Any]], rung: str, look: Look, shape: Format) -> str:
     """How often a class was there, by the probability that it was given, with an interval a bin."""
     figure, axes = start_axes(shape, height=shape.height, **_ROOM)
@@ -172,7 +257,7 @@ def _square(axes: Axes, below: str, beside: str, shape: Format) -> None:
     axes.plot([0, 1], [0, 1], color=SOFT, lw=0.9, dashes=(4, 3), zorder=1)
 
 
-def _name_lines(axes: Axes, shape: Format, place: Literal["lower right", "upper left"]) -> None:
+def _name_lines(axes: Axes, shape: Format, place: Literal["lower right", "upper left", "upper right"]) -> None:
     if len(axes.get_legend_handles_labels()[1]) > 1:
         legend = axes.legend(
             loc=place, framealpha=0.85, edgecolor="none", fontsize=shape.font - 2, labelcolor=INK, handlelength=2.6
