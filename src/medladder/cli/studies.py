@@ -277,20 +277,26 @@ def report(
         ),
     ] = None,
     language: Language = "en",
+    docx: Annotated[bool, typer.Option("--docx", help="Also report.docx, to edit in Word.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, by a Chromium that is installed.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Also figures/, as SVG and as PNG at 300 dpi.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Weigh and draw again, from the study's files alone."""
     from ..evidence.weighing import weigh
     from ..record.folder import StudyFolder
+    from ..report.export.files import export, find_printer
     from ..report.page import write_report
 
     with errors_spoken(as_json=as_json):
+        printer = find_printer() if pdf else None
         folder = StudyFolder(run)
         points = {"at_specificity": at_specificity, "at_sensitivity": at_sensitivity, "prevalence": prevalence}
         evidence = weigh(folder, margin=margin, **points).to_json()
         page = write_report(folder, language=language)
+        written = export(folder, has_docx=docx, has_figures=figures, printer=printer)
         if as_json:
-            print_json({"report": str(page)})
+            print_json({"report": str(page), **written})
         else:
             print_verdict(evidence, str(page))
 
