@@ -188,7 +188,7 @@ def draw_decision(
     shape: Format,
 ) -> str:
     """Net benefit by threshold, with the interval of the recommended rung, beside acting on all and on none."""
-    figure, axes = start_axes(shape, height=shape.height, **_ROOM)
+    figure, axes = start_axes(shape, height=shape.height, **_ROOM | {"left": 70})
     shown = [one for one in points if one["threshold"] <= _reach(points)]
     x = [one["threshold"] for one in shown]
     estimate, low, high = ([one["net_benefit"][key] for one in shown] for key in ("estimate", "low", "high"))
