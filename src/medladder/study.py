@@ -268,6 +268,14 @@ def _write_pictures(folder: StudyFolder, planned: PlannedStudy) -> None:
             folder.write_bytes(f"pictures/example-{class_}-{i}.png", to_png(planned.cohort.images[row]))
 
 
+def keep_errors(folder: StudyFolder, cohort: Cohort, rows: Sequence[int]) -> None:
+    """Keep pictures of test images that a rung was wrong about, in the place of those kept before."""
+    for before in folder.pictures.glob("error-*.png"):
+        before.unlink()
+    for row in rows:
+        folder.write_bytes(f"pictures/error-{row}.png", to_png(cohort.images[row]))
+
+
 def _run_fleets(
     folder: StudyFolder,
     planned: PlannedStudy,

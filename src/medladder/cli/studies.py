@@ -80,7 +80,9 @@ def study(
     group_near: Annotated[
         bool, typer.Option("--group-near", help="Near copies count as one patient, so no split parts them.")
     ] = False,
-    pictures: Annotated[bool, typer.Option(help="Keep a few example images for the report.")] = True,
+    pictures: Annotated[
+        bool, typer.Option(help="Keep a few images for the report: examples, and the worst errors.")
+    ] = True,
     language: Language = "en",
     inspection: Annotated[bool, typer.Option(help="Look into the layers of the networks at the end.")] = True,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and run nothing.")] = False,
@@ -147,7 +149,7 @@ def _run(
     from ..planning import DEFAULT_RUNGS, SLOW_RUNG, with_slow_rung
     from ..progress import Terminal
     from ..report.page import write_report
-    from ..study import run_study
+    from ..study import keep_errors, run_study
 
     if out is None:
         raise OptionError(found="No --out.", needed="A folder for the study.", do="Add --out RUN.")
@@ -160,6 +162,8 @@ def _run(
         progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
         raise typer.Exit(130) from None
     evidence = weigh(folder).to_json()
+    if shown["pictures"]:
+        keep_errors(folder, cohort, [error["row"] for error in evidence["errors"]])
     page = write_report(folder, language=language)
     if as_json:
         print_json({"run": str(folder.path), "report": str(page), "evidence": evidence})

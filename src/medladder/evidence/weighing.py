@@ -17,6 +17,7 @@ from ..record.folder import StudyFolder
 from ..record.plan import PROTOCOL, Plan
 from ..record.trials import Trial
 from .comparisons import Comparison, compare_all, paired_change
+from .errors import WorstError, find_worst
 from .families import NETWORK, Prior
 from .intervals import Interval, quantile
 from .measures import Measures
@@ -71,6 +72,7 @@ class Evidence:
     verdict: Verdict
     selected: Selected
     served: Served
+    errors: tuple[WorstError, ...]
     cost: Mapping[str, Sequence[Mapping[str, float]]]
 
     @property
@@ -94,6 +96,7 @@ class Evidence:
             "verdict": self.verdict.to_json(),
             "selected": self.selected.to_json(),
             "served": self.served.to_json(),
+            "errors": [error.to_json() for error in self.errors],
             "cost": {rung: [dict(at) for at in sizes] for rung, sizes in self.cost.items()},
         }
 
@@ -168,6 +171,7 @@ def weigh(
         verdict=verdict,
         selected=correct_pick(standing, curves, shared, seed=scores.plan.seed),
         served=serve(scores, verdict.recommended, decided_at, shared),
+        errors=find_worst(scores.at(verdict.recommended, decided_at), scores.units),
         cost=_cost(scores),
     )
     folder.write_json("evidence.json", evidence.to_json())

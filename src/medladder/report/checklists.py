@@ -242,7 +242,9 @@ def _of_confusion(study: Study) -> Answer:
 
 def _of_failures(study: Study) -> Answer:
     if _has_portrait(study):
-        return Answer("in part", tr("A confusion matrix; add examples in their clinical context."), "portrait")
+        return Answer(
+            "in part", tr("A confusion matrix and the surest errors; say what they have in common."), "portrait"
+        )
     return Answer("author")
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from matplotlib import image as raster
 
 from ..architecture import ConvolutionLayer
+from ..evidence.errors import OF_A_KIND
 from ..language import Message, counted, join, phrase, speaking, tr, translate
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
@@ -125,6 +126,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "examples": _embed(examples),
         "split": saying.say_split(plan),
         "covariates_said": translate(plan.describe_covariates() or ""),
+        "errors": _show_errors(folder, evidence, cohort.classes),
         "dark_rules": dark_rules(),
         "points": _tell_points(evidence) if sizes else None,
         "holds_test_only": [point["holds"] == "test patients only" for point in points],
@@ -142,6 +144,28 @@ def say_scores(rows: Sequence[tables.RungRow], n_train: int, unit: str) -> str:
     if not scored:
         return tr("No rung has a score.")
     return tr("AUROC at {n} training {unit}s: {listed}.", n=n_train, unit=wording.UNITS[unit], listed=listed)
+
+
+def _show_errors(folder: StudyFolder, evidence: dict[str, Any], classes: Sequence[str]) -> dict[str, Any] | None:
+    """The worst errors, with their pictures where the study kept them; None where there are none."""
+    shown = []
+    for error in evidence.get("errors", []):
+        path = folder.pictures / f"error-{error['row']}.png"
+        shown.append(
+            {
+                "row": error["row"] + 1,
+                "truth": classes[error["truth"]],
+                "decided": classes[error["decided"]],
+                "probability": f"{error['probability']:.2f}",
+                "images": error["images"],
+                "picture": base64.b64encode(path.read_bytes()).decode("ascii") if path.is_file() else None,
+            }
+        )
+    if not shown:
+        return None
+    has_pictures = any(one["picture"] for one in shown)
+    rung = evidence["verdict"]["recommended"]
+    return {"rung": rung, "shown": shown, "has_pictures": has_pictures, "of_a_kind": OF_A_KIND}
 
 
 def _list_places(has_scores: bool, has_portrait: bool, has_networks: bool, has_layers: bool) -> set[str]:
