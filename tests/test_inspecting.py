@@ -844,5 +844,6 @@ def test_nothing_of_its_report_is_left_in_english(whole: StudyFolder, tmp_path: 
     folder = StudyFolder(shutil.copytree(whole.path, tmp_path / "study"))
     weigh(folder)
     plan, cohort = folder.read_plan(), folder.read_cohort()
-    names = [cohort.name, *cohort.classes, plan.image["preparation"]["resampling"], *(one.rung for one in plan.rungs)]
+    names = [cohort.name, *cohort.classes, *(one.rung for one in plan.rungs)]
+    names += [*plan.versions, *plan.versions.values()]
     assert english_in(render(folder, language="ko"), names) == []

@@ -29,7 +29,7 @@ def section(text: str) -> str:
 
 def prose(text: str) -> str:
     """Methods and sample size, without tags."""
-    part = section(text).split('<ol class="references">')[0]
+    part = section(text).split('<ol class="references" lang="en">')[0]
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", part)).split())
 
 

@@ -37,5 +37,6 @@ def test_nothing_of_a_drawn_study_is_in_english(kind: str, tmp_path: Path) -> No
 def _english_of(folder: StudyFolder) -> list[str]:
     plan, cohort = folder.read_plan(), folder.read_cohort()
     files = (folder.read_evidence(), cohort.to_json(), folder.read_inspection())
-    names = [cohort.name, *cohort.classes, plan.image["preparation"]["resampling"], *(one.rung for one in plan.rungs)]
+    names = [cohort.name, *cohort.classes, *(one.rung for one in plan.rungs)]
+    names += [*plan.versions, *plan.versions.values()]
     return english_in(render(folder, language="ko"), names + plain_texts(list(files)))

@@ -11,7 +11,7 @@ READ = ("alt", "aria-label", "title", "data-label")
 """Attributes that a reader sees or hears."""
 
 SILENT = ("style", "script", "pre", "code")
-"""Not prose: style sheets, scripts, commands, names of files."""
+"""Not prose: style sheets, scripts, commands, names of files. What is marked as English is meant to be."""
 
 _WORDS = re.compile(r"[A-Za-z][a-z’']+(?:[ ,]+[A-Za-z’']+)+")
 
@@ -23,8 +23,9 @@ class _Texts(HTMLParser):
         self._open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.texts += [value for name, value in attrs if name in READ and value]
-        if tag in SILENT:
+        if not self._open:
+            self.texts += [value for name, value in attrs if name in READ and value]
+        if tag in SILENT or (tag != "html" and dict(attrs).get("lang") == "en"):
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

@@ -404,7 +404,7 @@ _TOPICS: dict[str, tuple[str, Callable[[Study], Answer] | Fixed | None]] = {
     ),
     "specification": (
         phrase("The model in full"),
-        Fixed("in part", phrase("`medladder fit RUN --out MODEL` gives the model; say where it can be had."), "run"),
+        Fixed("in part", phrase("The command “fit” gives the model; say where it can be had."), "run"),
     ),
     "interpretation": (phrase("Interpretation of the results"), None),
     "poor input": (phrase("Handling of poor or missing input in use"), None),

@@ -125,6 +125,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "paper": gather_paper(plan, cohort, evidence, flow, is_inspected=is_inspected),
         "examples": _embed(examples),
         "split": saying.say_split(plan),
+        "resampling": saying.say_resampling(plan.image["preparation"]["resampling"]),
         "covariates_said": translate(plan.describe_covariates() or ""),
         "errors": _show_errors(folder, evidence, cohort.classes),
         "dark_rules": dark_rules(),

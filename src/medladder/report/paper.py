@@ -19,6 +19,7 @@ from . import wording
 from .ahead import say_crossing, say_needed
 from .flow import Flow
 from .references import REFERENCES, to_bibtex
+from .saying import say_resampling
 
 _MARK = re.compile(r"\[\[([a-z0-9;]+)\]\]")
 _FEATURES = ("svm", "forest", "boosting")
@@ -55,7 +56,7 @@ def _with_links(text: str) -> Markup:
     """The marks as citations, each a link to its reference."""
 
     def cite(found: re.Match[str]) -> str:
-        each = [f'<a href="#ref-{key}">{escape(REFERENCES[key].cited)}</a>' for key in found[1].split(";")]
+        each = [f'<a href="#ref-{key}" lang="en">{escape(REFERENCES[key].cited)}</a>' for key in found[1].split(";")]
         return f"({'; '.join(each)})"
 
     return Markup(_MARK.sub(cite, str(escape(wording.keep_percent(text)))))
@@ -82,7 +83,9 @@ def _of_data(plan: Plan, cohort: CohortRecord, flow: Flow) -> Iterator[str]:
         yield tr("The cohort's own validation part served for choosing only.")
     prepared = plan.image["preparation"]
     size = " × ".join(map(str, prepared["size"]))
-    yield tr("Images were brought to {size} by resampling ({how}).", size=size, how=prepared["resampling"])
+    yield tr(
+        "Images were brought to {size} by resampling ({how}).", size=size, how=say_resampling(prepared["resampling"])
+    )
     if prepared.get("window"):
         window = prepared["window"]
         yield tr(

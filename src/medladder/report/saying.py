@@ -14,6 +14,9 @@ from .growth import Growth
 from .tables import RungRow
 
 
+_RESAMPLING = {"bilinear, antialiased": phrase("bilinear, antialiased")}
+
+
 @dataclass(frozen=True)
 class ParameterRow:
     """What one rung stores at the size compared, and for each training patient."""
@@ -96,6 +99,11 @@ def say_split(plan: Plan) -> str:
     if len(plan.folds) > 1:
         return tr("patient-wise stratified {n}-fold", n=len(plan.folds))
     return tr("the cohort's own test part")
+
+
+def say_resampling(how: str) -> str:
+    """How pixels were brought to another size, as the record names it."""
+    return translate(_RESAMPLING.get(how, how))
 
 
 def say_unrolled(layers: Sequence[int]) -> str:
