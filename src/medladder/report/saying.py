@@ -13,7 +13,6 @@ from . import wording
 from .growth import Growth
 from .tables import RungRow
 
-
 _RESAMPLING = {"bilinear, antialiased": phrase("bilinear, antialiased")}
 
 
