@@ -262,7 +262,10 @@ def _mend(cohort: Any, near: Any, fix: str | None, out: Path, *, regroup: bool) 
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a study.")],
+    run: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folder of a study; several stand side by side."),
+    ],
     margin: Annotated[
         float | None, typer.Option(help="AUROC that counts as no difference; another than planned is marked so.")
     ] = None,
@@ -281,6 +284,7 @@ def report(
         ),
     ] = None,
     language: Language = "en",
+    out: Annotated[Path, typer.Option(metavar="PAGE", help="The page of several studies.")] = Path("comparison.html"),
     docx: Annotated[bool, typer.Option("--docx", help="Also report.docx, to edit in Word.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, by a Chromium that is installed.")] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Also figures/, as SVG and as PNG at 300 dpi.")] = False,
@@ -293,8 +297,19 @@ def report(
     from ..report.page import write_report
 
     with errors_spoken(as_json=as_json):
+        if len(run) > 1:
+            asked = (
+                margin,
+                at_specificity,
+                at_sensitivity,
+                prevalence,
+                *(flag or None for flag in (docx, pdf, figures)),
+            )
+            _refuse_for_several(*asked)
+            _compare(run, out, language, as_json=as_json)
+            return
         printer = find_printer() if pdf else None
-        folder = StudyFolder(run)
+        folder = StudyFolder(run[0])
         points = {"at_specificity": at_specificity, "at_sensitivity": at_sensitivity, "prevalence": prevalence}
         evidence = weigh(folder, margin=margin, **points).to_json()
         page = write_report(folder, language=language)
@@ -303,6 +318,30 @@ def report(
             print_json({"report": str(page), **written})
         else:
             print_verdict(evidence, str(page))
+
+
+def _refuse_for_several(*asked: object) -> None:
+    if any(one is not None for one in asked):
+        raise OptionError(
+            found="Several studies, with an option for one.",
+            needed="--lang, --out and --json only.",
+            do="Give the option with one study at a time, then compare them.",
+        )
+
+
+def _compare(runs: list[Path], out: Path, language: str, *, as_json: bool) -> None:
+    from ..evidence.weighing import weigh
+    from ..record.folder import StudyFolder
+    from ..report.comparison import write_comparison
+
+    folders = [StudyFolder(run) for run in runs]
+    for folder in folders:
+        weigh(folder)
+    written = write_comparison(folders, out, language=language)
+    if as_json:
+        print_json(written)
+    else:
+        typer.echo(f"Comparison: {out}")
 
 
 @app.command()

@@ -147,7 +147,7 @@ def weigh(
     shared = {n: shared_training(scores.cohort, len(scores.units), n) for n in scores.plan.sizes}
     rungs, curves = [], {}
     for planned in scores.plan.rungs:
-        measured = _measure(scores, planned.rung)
+        measured = measure_rung(scores, planned.rung)
         curves[planned.rung] = {n: measures.auroc for n, measures in measured.items()}
         points = _points(scores, planned.rung, measured, shared)
         outlook = None
@@ -155,7 +155,7 @@ def weigh(
             prior = NETWORK if planned.family == "deep" else Prior()
             outlook = look_out(curves[planned.rung], margin=scores.plan.margin, confidence=CONFIDENCE, prior=prior)
         rungs.append(RungEvidence(planned.rung, planned.family, points, outlook))
-    counts = _counts(scores)
+    counts = count_tested(scores)
     decided_at = _size_to_decide_at(scores, curves)
     floors = [planned.rung for planned in scores.plan.rungs if planned.family == "floor"]
     comparisons = compare_all(curves, decided_at, counts, shared, confidence=CONFIDENCE, floors=floors)
@@ -220,7 +220,7 @@ def _check(scores: Scores) -> None:
         )
 
 
-def _measure(scores: Scores, rung: str) -> dict[int, Measures]:
+def measure_rung(scores: Scores, rung: str) -> dict[int, Measures]:
     """The rung's metrics at every size at which a fold with all classes was finished."""
     measured = {}
     for n in scores.plan.sizes:
@@ -278,7 +278,8 @@ def _at_prevalence(scores: Scores, recalls: Sequence[Interval | None], done: Seq
     return at_prevalence(specificity, sensitivity, prevalence, threshold, trained, confidence=CONFIDENCE)
 
 
-def _counts(scores: Scores) -> list[int]:
+def count_tested(scores: Scores) -> list[int]:
+    """Units tested of each class."""
     truth = np.concatenate([units.truth for units in scores.units])
     return np.bincount(truth, minlength=len(scores.cohort.classes)).tolist()
 
@@ -308,7 +309,7 @@ def _stand(scores: Scores, rungs: Sequence[RungEvidence], comparisons: Sequence[
         families={rung.rung: rung.family for rung in rungs if rung.rung in here},
         aurocs={rung: point.auroc for rung, point in here.items()},
         comparisons=comparisons,
-        counts=_counts(scores),
+        counts=count_tested(scores),
         margin=scores.plan.margin,
         unit=UNITS["patient" if scores.cohort.patients_known else "image"],
     )

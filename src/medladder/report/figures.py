@@ -57,15 +57,19 @@ def draw_curves(
     shape: Format,
     label: str,
     name: str,
+    beside: Sequence[dict[str, Any]] = (),
 ) -> str:
-    """The learning curves in one shape; a size that a rung failed at leaves a gap in its curve."""
+    """The learning curves in one shape; a size that a rung failed at leaves a gap in its curve.
+
+    `beside` are rungs of other figures that shall have the same scale of scores.
+    """
     recommended = evidence["verdict"]["recommended"]
     below = floors_below(evidence["rungs"])
     rungs = [rung for rung in evidence["rungs"] if rung["points"] and rung["rung"] not in below]
     captions = {rung["rung"]: wrap_name(rung["rung"]) for rung in rungs}
     figure, axes = start_curves(shape, captions)
     ahead = {rung["rung"]: _ahead(rung) for rung in rungs}
-    _scale_axes(axes, rungs, sizes, shape, evidence["unit"], ahead, recommended)
+    _scale_axes(axes, [*rungs, *beside], sizes, shape, evidence["unit"], ahead, recommended)
     for layer, rung in enumerate(rungs):
         look, is_best = looks[rung["rung"]], rung["rung"] == recommended
         before = set(axes.get_children())
