@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import medladder as ml
+from medladder.language import speaking
+from medladder.models.folder import CARD
 from medladder.record.folder import StudyFolder
 from medladder.report.page import render
 from report_studies import write_study
@@ -40,3 +44,14 @@ def _english_of(folder: StudyFolder) -> list[str]:
     names = [cohort.name, *cohort.classes, *(one.rung for one in plan.rungs)]
     names += [*plan.versions, *plan.versions.values()]
     return english_in(render(folder, language="ko"), names + plain_texts(list(files)))
+
+
+def test_nothing_of_a_model_card_is_in_english(tmp_path: Path) -> None:
+    cohort = ml.read_cohort("demo:nodule", image_size=(12,))
+    with speaking("ko"):
+        model = ml.fit_model(cohort, tmp_path / "model", rung="logistic")
+    text = (tmp_path / "model" / CARD).read_text("utf-8")
+    prose = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+    names = [cohort.name, *cohort.classes, model.record.preparation.resampling, *model.record.versions.values()]
+    assert "## 근거" in text
+    assert english_in(prose, names) == []

@@ -18,6 +18,7 @@ from .options import (
     CohortOptions,
     Device,
     Jobs,
+    Language,
     Prevalence,
     listed,
     takes_cohort,
@@ -51,12 +52,14 @@ def fit(
     ] = None,
     jobs: Jobs = None,
     device: Device = "auto",
+    language: Language = "en",
     as_json: AsJson = False,
     *,
     how: CohortOptions,
 ) -> None:
     """Fit one rung on all patients, into a folder with weights, ONNX and a model card."""
     from ..images.prepare import Preparation
+    from ..language import speaking
     from ..models.fitting import fit_model
     from ..models.folder import check_out
     from ..record.folder import StudyFolder
@@ -75,19 +78,20 @@ def fit(
             raise OptionError(found=f"{idle}.", needed="They say where a RUN's images lie.", do="Drop it.")
         images = how.read(source) if not study.is_study else None
         like = Preparation.of_json(study.read_plan().image["preparation"]) if study.is_study else None
-        model = fit_model(
-            study if images is None else images,
-            out,
-            rung=rung,
-            cohort=None if cohort is None else how.read(cohort, test=test, like=like),
-            seed=seed,
-            keep_test=keep_test,
-            accept=tuple(accept or ()),
-            device=device,
-            jobs=jobs,
-            cache=how.cache,
-            progress=Terminal(),
-        )
+        with speaking(language):  # the card is written in it
+            model = fit_model(
+                study if images is None else images,
+                out,
+                rung=rung,
+                cohort=None if cohort is None else how.read(cohort, test=test, like=like),
+                seed=seed,
+                keep_test=keep_test,
+                accept=tuple(accept or ()),
+                device=device,
+                jobs=jobs,
+                cache=how.cache,
+                progress=Terminal(),
+            )
         if as_json:
             print_json({"model": str(out), **model.record.to_json()})
         else:

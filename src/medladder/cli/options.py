@@ -33,7 +33,9 @@ AtSensitivity = Annotated[
 Prevalence = Annotated[
     float | None, typer.Option(help="Share of the positive class in use: adds PPV, NPV and net benefit.")
 ]
-Language = Annotated[Literal["en", "ko"], typer.Option("--lang", help="Language of the report: English or Korean.")]
+Language = Annotated[
+    Literal["en", "ko"], typer.Option("--lang", help="Language of what is written for readers: English or Korean.")
+]
 Jobs = Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")]
 _HOW_IMAGES = "How images are read"
 _WHICH_LABELS = "Labels and columns"

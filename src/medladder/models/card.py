@@ -13,25 +13,32 @@ from typing import Any
 
 import jinja2
 
+from ..evidence.units import UNITS
+from ..evidence.verdict import GRADES
+from ..language import Message, listed, of_record, phrase, tr, translate
 from .record import ModelRecord
 
 _FAMILIES = {
-    "floor": "the floor of the ladder: class frequencies, whatever the image",
-    "conventional": "a conventional classifier",
-    "deep": "networks trained from scratch",
-    "transfer": "a frozen pretrained network with a logistic head",
+    "floor": phrase("the floor of the ladder: class frequencies, whatever the image"),
+    "conventional": phrase("a conventional classifier"),
+    "deep": phrase("networks trained from scratch"),
+    "transfer": phrase("a frozen pretrained network with a logistic head"),
 }
 _RULES = {
-    "out-of-part": "the best balanced accuracy on out-of-part patients",
-    "prevalence": "the share of the classes in training, which counts each class the same",
-    "majority": "nothing: every image gets the same probability",
+    "out-of-part": phrase("the best balanced accuracy on out-of-part patients"),
+    "prevalence": phrase("the share of the classes in training, which counts each class the same"),
+    "majority": phrase("nothing: every image gets the same probability"),
 }
 _METRICS = {
-    "balanced_accuracy": "balanced accuracy",
-    "accuracy": "accuracy",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "brier": "Brier score (0 is best)",
+    "balanced_accuracy": phrase("balanced accuracy"),
+    "accuracy": phrase("accuracy"),
+    "sensitivity": phrase("sensitivity"),
+    "specificity": phrase("specificity"),
+    "brier": phrase("Brier score (0 is best)"),
+}
+_HOLDS = {
+    "test patients only": phrase("the test patients only"),
+    "test patients and training draw": phrase("the test patients and of the training draw"),
 }
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
 
@@ -44,8 +51,13 @@ def write_card(record: ModelRecord) -> str:
         trim_blocks=False,
         keep_trailing_newline=True,
         autoescape=False,
+        finalize=lambda value: translate(value) if isinstance(value, Message) else value,
     )
     environment.filters["md"] = _escaped
+    environment.filters["of_record"] = of_record
+    environment.globals.update(
+        tr=tr, listed=lambda names: translate(listed(names)), units=UNITS, grades=GRADES, holds=_HOLDS
+    )
     text = environment.get_template("card.md").render(record=record, **_context(record))
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -74,8 +86,8 @@ def _context(record: ModelRecord) -> dict[str, Any]:
         "widths": _range(*training["widths"]),
         "size": " × ".join(map(str, record.preparation.size)),
         "shape": " × ".join(map(str, record.shape)),
-        "settings": _listed(record.rung["settings"]) or "the defaults",
-        "chosen": _listed(record.parameters["chosen"]) or "nothing",
+        "settings": _listed(record.rung["settings"]) or tr("the defaults"),
+        "chosen": _listed(record.parameters["chosen"]) or tr("nothing"),
         "files": [(f"`{name}`", f"`{fact['sha256']}`") for name, fact in record.files.items()],
     }
 
@@ -86,8 +98,8 @@ def _aurocs(evidence: Mapping[str, Any] | None) -> list[tuple[str, Mapping[str, 
     if not _is_corrected(evidence):
         return [("AUROC", evidence["point"]["auroc"])]
     return [
-        ("AUROC, corrected for the choice of the rung", evidence["selected"]["auroc"]),
-        ("AUROC as it came", evidence["point"]["auroc"]),
+        (tr("AUROC, corrected for the choice of the rung"), evidence["selected"]["auroc"]),
+        (tr("AUROC as it came"), evidence["point"]["auroc"]),
     ]
 
 
@@ -102,7 +114,7 @@ def _pairs(record: ModelRecord, numbers: list[float], form: str) -> str:
 
 
 def _range(low: int, middle: int, high: int) -> str:
-    return f"{low:,}" if low == high else f"{low:,}–{high:,} (median {middle:,})"
+    return f"{low:,}" if low == high else tr("{low}–{high} (median {middle})", low=low, high=high, middle=middle)
 
 
 def _listed(settings: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Reference:
         """Where the work is found."""
         known = dict(self.fields)
         if "doi" in known:
-            return f"https://doi.org/{known['doi']}"
+            return f"https://doi.org/{quote(known['doi'], safe='/():;.')}"
         return f"https://arxiv.org/abs/{known['eprint']}" if "eprint" in known else known.get("url")
 
 
