@@ -55,11 +55,23 @@ def write_card(record: ModelRecord) -> str:
     )
     environment.filters["md"] = _escaped
     environment.filters["of_record"] = of_record
+    environment.filters["say_tested_by"] = _say_tested_by
     environment.globals.update(
         tr=tr, listed=lambda names: translate(listed(names)), units=UNITS, grades=GRADES, holds=_HOLDS
     )
     text = environment.get_template("card.md").render(record=record, **_context(record))
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _say_tested_by(how: str) -> str:
+    """How a study tested, as its plan has it."""
+    if how == "the cohort's own test part":
+        return tr("the cohort's own test part")
+    if found := re.fullmatch(r"patient-wise stratified (\d+)-fold", how):
+        return tr("patient-wise stratified {n}-fold", n=int(found[1]))
+    if found := re.fullmatch(r"each value of the column '(.*)' left out in turn", how):
+        return tr("each value of the column '{column}' left out in turn", column=found[1])
+    return how
 
 
 def _escaped(text: object) -> str:
