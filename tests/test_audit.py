@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ from medladder.audit.thumbnails import best_positions, grey_planes, invariants_o
 from medladder.cohort import Cohort, read_cohort
 from medladder.errors import CohortError
 from medladder.images.encoding import Encoding, read_encoding
+from medladder.language import Message
 from medladder.models.fitting import fit_model, rows_to_learn_from
 from medladder.models.looking import study_draw
 from medladder.phantoms import draw
@@ -66,6 +68,30 @@ def test_unreadable_files_warn_and_many_stop(class_folders: Path) -> None:
     with pytest.raises(CohortError, match="--accept unreadable"):
         refuse_unmendable(findings, ())
     refuse_unmendable(findings, ("unreadable",))
+
+
+def test_the_record_keeps_the_parts_of_each_sentence(class_folders: Path) -> None:
+    (class_folders / "clear" / "bad.png").write_bytes(b"no")
+    (class_folders / "clear" / "list.xyz").write_bytes(b"no")
+    shutil.copy(class_folders / "clear" / "00.png", class_folders / "clear" / "copy.png")
+    shutil.copy(class_folders / "clear" / "05.png", class_folders / "effusion" / "copy.png")
+    cohort = read_cohort(class_folders)
+    parts = np.where(np.arange(len(cohort.labels)) < 3, "test", cohort.parts)
+    parts[-2:] = "val"
+    cohort = replace(cohort, parts=parts, notes={"the first of {2} pages": 1}, n_unlabelled=1200)
+    findings = [*audit(cohort), *audit(replace(cohort, patients=cohort.patients // 3, patients_known=True))]
+    assert len({finding.kind for finding in findings}) >= 12
+    for finding in findings:
+        assert set(finding.to_json()) == {"kind", "severity", "files", "count", "message", "action"}
+        kept = json.loads(json.dumps(finding.without_files()))
+        for key in ("message", "action"):
+            assert Message.from_json(kept["said"][key]) == kept[key] == getattr(finding, key)
+    told = {finding.kind: finding.message for finding in findings}
+    assert told["unreadable"] == "1 of 43 images (2.3 %) could not be read (1 × it is not an image of a known kind)."
+    assert told["unlabelled"] == "1,200 rows or files without a label."
+    assert told["passed-over"] == "1 image: the first of {2} pages."
+    assert told["label-conflict"] == "2 images have an exact copy with another label (1 set of copies)."
+    assert told["exact-duplicate"] == "2 exact copies of another image (2 sets, 4 images in all)."
 
 
 def test_copies_with_one_label_and_with_two(class_folders: Path) -> None:

@@ -277,6 +277,9 @@ def test_check_shows_copies_side_by_side(class_folders: Path, tmp_path: Path) ->
     for name in ("clear/00.png", "clear/copy.png", "clear/05.png", "effusion/copy.png"):
         assert name in shown
     assert "http" not in shown, "nothing is fetched"
+    assert call("check", class_folders, "--html", tmp_path / "ko.html", "--lang", "ko").exit_code == 0
+    assert '<html lang="ko">' in (tmp_path / "ko.html").read_text("utf-8")
+    assert "without --html" in refused("check", class_folders, "--lang", "ko")["found"]
     assert "there already" in refused("check", class_folders, "--html", page)["found"]
     assert page.read_text("utf-8") == shown
     assert "There is no folder" in refused("check", class_folders, "--html", tmp_path / "none" / "pairs.html")["found"]

@@ -34,7 +34,7 @@ def test_evidence_json_has_the_keys_of_the_contract(tmp_path):
     assert found == json.loads(json.dumps(evidence.to_json()))
     assert list(found) == [
         *("protocol", "target", "confidence", "unit", "n_test", "classes", "positive", "rungs", "comparisons"),
-        *("margin", "verdict", "selected", "served", "cost"),
+        *("margin", "verdict", "selected", "served", "errors", "cost"),
     ]
     assert found["n_test"] == {"patients": 120, "per_class": [60, 60], "folds": 1}
     assert (found["positive"], found["target"], found["unit"]) == ("pneumonia", "expected", "patient")
@@ -58,7 +58,7 @@ def test_evidence_json_has_the_keys_of_the_contract(tmp_path):
     assert list(found["comparisons"][0]) == [
         "metric", "n_train", "rung", "against", "difference", "to_best", "simultaneous",
     ]  # fmt: skip
-    assert list(found["verdict"]) == ["recommended", "grade", "sentences", "warnings", "crossover", "needed"]
+    assert list(found["verdict"]) == ["recommended", "grade", "sentences", "warnings", "crossover", "needed", "said"]
     assert list(found["cost"]["dnn"][0]) == ["n_train", "fit_seconds", "n_parameters"]
     assert evidence.recommended in repr(evidence)
     assert "<table>" in evidence._repr_html_()

@@ -21,6 +21,7 @@ from .images.image import COVARIATES, Header
 from .images.prepare import Preparation
 from .images.reading import Reading
 from .images.values import parse_window
+from .language import phrase
 from .manifest import Columns, Manifest, is_table_name, join, read_folder, read_labels, read_listing, read_table
 from .medmnist import classes_of_file, fetch
 from .progress import QUIET, Progress
@@ -372,7 +373,7 @@ def _with_one_label_each(prepared: PreparedImages, labels: Sequence[str]) -> Pre
     if not mixed:
         return prepared
     kept = [row for row in range(len(members)) if row not in set(mixed)]
-    refused = {members[row][0]: "the slices of its series have several labels" for row in mixed}
+    refused = {members[row][0]: phrase("the slices of its series have several labels") for row in mixed}
     return replace(
         prepared,
         pixels=prepared.pixels[kept],

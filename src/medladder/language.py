@@ -165,6 +165,14 @@ def of_record(entry: Mapping[str, Any], key: str = "text") -> str:
     return translate(message_of(entry, key))
 
 
+def from_text(text: str) -> Message:
+    """A message without places that has come back from a cache or another process as its text alone.
+
+    It is translated if `phrase` marks the same text somewhere.
+    """
+    return Message(text.replace("{", "{{").replace("}", "}}"))
+
+
 def parts_of(**texts: str) -> dict[str, Any]:
     """The entry `said` of a record: the parts of those texts that are messages."""
     return {key: text.to_json() for key, text in texts.items() if isinstance(text, Message)}

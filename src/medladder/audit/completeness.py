@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..cohort import Cohort
-from ..language import counted, join, phrase
+from ..language import counted, from_text, join, phrase
 from ..splits import FEW_PATIENTS
 from .finding import Finding
 
@@ -29,7 +29,7 @@ def unreadable(cohort: Cohort) -> Iterator[Finding]:
     # «(14 bytes not processed)» would make every reason its own.
     kinds = (re.sub(r"\s*\([^)]*\)", "", reason) for reason in cohort.unreadable.values())
     commonest = Counter(kinds).most_common(3)
-    reasons = "; ".join(f"{n} × {reason}" for reason, n in commonest)
+    reasons = join([phrase("{times} × {reason}", times=n, reason=from_text(reason)) for reason, n in commonest], "; ")
     yield Finding(
         "unreadable",
         "stop" if share > LARGEST_UNREADABLE_SHARE else "warning",
@@ -84,7 +84,7 @@ def ignored(cohort: Cohort) -> Iterator[Finding]:
 def passed_over(cohort: Cohort) -> Iterator[Finding]:
     """What readers saw in files and did not use."""
     for note, count in cohort.notes.items():
-        message = counted(count, "{n} image: {note}.", "{n} images: {note}.", note=note)
+        message = counted(count, "{n} image: {note}.", "{n} images: {note}.", note=from_text(note))
         yield Finding("passed-over", "note", (), count, message, phrase("Nothing to do."))
 
 

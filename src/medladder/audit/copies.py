@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 
 from ..cohort import Cohort
 from ..language import counted, phrase
-from .finding import Finding, Severity, files_of
+from .finding import PARTS, Finding, Severity, files_of
 
 LARGEST_COPIED_SHARE = 0.01
 """Of the test images; published splits have a copy or two (BreastMNIST has one), more is a mistake."""
@@ -47,7 +47,7 @@ def _overlap(cohort: Cohort, unit: Int[np.ndarray, " image"], kind: str, largest
         rows = np.flatnonzero(np.isin(unit, both) & np.isin(cohort.parts, (one, other)))
         share = (cohort.parts[rows] == "test").sum() / max((cohort.parts == "test").sum(), 1)
         severity: Severity = "note" if other == "val" else "stop" if share > largest_share else "warning"
-        told = {"one": one, "other": other, "images": len(rows)}
+        told = {"one": PARTS[one], "other": PARTS[other], "images": len(rows)}
         message = (
             counted(
                 len(both),
@@ -66,7 +66,9 @@ def _overlap(cohort: Cohort, unit: Int[np.ndarray, " image"], kind: str, largest
         action = (
             phrase("Kept together wherever the study splits; under --keep-val left out of train.")
             if other == "val"
-            else phrase("Their images in {one} are left out of the study. Mend the split if it is yours.", one=one)
+            else phrase(
+                "Their images in {one} are left out of the study. Mend the split if it is yours.", one=PARTS[one]
+            )
         )
         yield Finding(kind, severity, files_of(cohort, rows), len(both), message, action)
 

@@ -10,12 +10,16 @@ from jaxtyping import Int
 
 from ..cohort import Cohort
 from ..errors import CohortError, unknown_name
-from ..language import parts_of
+from ..language import parts_of, phrase
 
 Severity = Literal["stop", "warning", "note"]
 
 STOPPING_KINDS = ("unreadable", "image-overlap", "patient-overlap", "one-class-part")
 """Kinds that can stop a study, and so can be accepted."""
+
+
+PARTS = {"train": phrase("train"), "val": phrase("val"), "test": phrase("test")}
+"""What the parts of a cohort are called in a sentence."""
 
 
 @dataclass(frozen=True)

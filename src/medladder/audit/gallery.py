@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from ..cohort import Cohort
+from ..language import phrase, speaking, spoken, tr, translate
+from .finding import PARTS
 from .near import NearCopies
 from .thumbnails import grey_planes, positioned
 
@@ -26,40 +28,56 @@ _STYLE = (
     "p{margin:.25rem 0;overflow-wrap:anywhere}figure p{font-size:12px}strong{color:#a33}"
 )
 _POSITIONS = (
-    *("as it is", "flipped upside down", "flipped left to right", "turned by 180°"),
-    *("mirrored at the diagonal", "turned by 90°", "turned by 270°", "mirrored at the other diagonal"),
+    *(phrase("as it is"), phrase("flipped upside down"), phrase("flipped left to right"), phrase("turned by 180°")),
+    *(phrase("mirrored at the diagonal"), phrase("turned by 90°"), phrase("turned by 270°")),
+    phrase("mirrored at the other diagonal"),
 )
 
 
-def draw_pairs(cohort: Cohort, near: NearCopies) -> str:
-    """A whole HTML page of near copies, then exact ones, with the part and class of each."""
+def draw_pairs(cohort: Cohort, near: NearCopies, *, language: str = "en") -> str:
+    """A whole HTML page of near copies, then exact ones, with the part and class of each.
+
+    `language` is a code of `language.LANGUAGES`; raises OptionError for another.
+    """
+    with speaking(language):
+        return _page(cohort, near)
+
+
+def _page(cohort: Cohort, near: NearCopies) -> str:
     order = np.argsort(near.agreement, kind="stable")[:MOST_PAIRS]
     nearly = [
         _figure(
             cohort,
             int(near.pairs[i, 0]),
             int(near.pairs[i, 1]),
-            f"Detail agrees {near.agreement[i]:.2f}; the second is shown {_POSITIONS[near.position[i]]}.",
+            tr(
+                "Detail agrees {agreement}; the second is shown {position}.",
+                agreement=format(near.agreement[i], ".2f"),
+                position=_POSITIONS[near.position[i]],
+            ),
             int(near.position[i]),
         )
         for i in order.tolist()
     ]
-    exact = [_figure(cohort, one, other, "Same pixels.", 0) for one, other in _exact(cohort)]
+    exact = [_figure(cohort, one, other, tr("Same pixels."), 0) for one, other in _exact(cohort)]
+    n_near, n_exact = len(near.pairs), len(cohort.contents) - len(np.unique(cohort.contents))
+    some = tr("{shown} of them:", shown=MOST_PAIRS)
     body = "".join(
-        f"<h2>{title}: {n}</h2>"
-        + (f"<p>{len(drawn)} of them:</p>" if n > len(drawn) else "")
+        f"<h2>{escape(title)}</h2>"
+        + (f"<p>{escape(some)}</p>" if n > len(drawn) else "")
         + f'<div class="pairs">{"".join(drawn)}</div>'
         for title, n, drawn in (
-            ("Pairs nearly the same", len(near.pairs), nearly),
-            ("Exact copies", len(cohort.contents) - len(np.unique(cohort.contents)), exact),
+            (tr("Pairs nearly the same: {count}", count=n_near), n_near, nearly),
+            (tr("Exact copies: {count}", count=n_exact), n_exact, exact),
         )
     )
-    title = f"Copies in {escape(cohort.name)}"
+    title = escape(tr("Copies in {cohort}", cohort=cohort.name))
+    for_whom = escape(tr("Shows images and file names: for those who may see them."))
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<!doctype html><html lang="{spoken()}"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{_STYLE}</style>"
-        f"<h1>{title}</h1><p>Shows images and file names: for those who may see them.</p>{body}</html>\n"
+        f"<h1>{title}</h1><p>{for_whom}</p>{body}</html>\n"
     )
 
 
@@ -75,16 +93,24 @@ def _figure(cohort: Cohort, one: int, other: int, what: str, position: int) -> s
     shown = (planes[0], positioned(planes[1:], position)[0])
     pictures = "".join(
         f'<div><img alt="" src="data:image/png;base64,{_png(plane)}">'
-        f"<p>{escape(cohort.files[row])}<br>{cohort.parts[row]}, {escape(cohort.classes[cohort.labels[row]])}</p></div>"
+        f"<p>{escape(cohort.files[row])}<br>{translate(PARTS[str(cohort.parts[row])])}, "
+        f"{escape(cohort.classes[cohort.labels[row]])}</p></div>"
         for row, plane in zip((one, other), shown, strict=True)
     )
-    unlike = []
-    if cohort.parts[one] != cohort.parts[other]:
-        unlike.append("on two sides of the split")
-    if cohort.labels[one] != cohort.labels[other]:
-        unlike.append("under two labels")
-    warning = f" <strong>They stand {' and '.join(unlike)}.</strong>" if unlike else ""
-    return f'<figure><div class="two">{pictures}</div><p>{what}{warning}</p></figure>'
+    warning = _warning(
+        is_split=bool(cohort.parts[one] != cohort.parts[other]),
+        is_mixed=bool(cohort.labels[one] != cohort.labels[other]),
+    )
+    warning = f" <strong>{escape(warning)}</strong>" if warning else ""
+    return f'<figure><div class="two">{pictures}</div><p>{escape(what)}{warning}</p></figure>'
+
+
+def _warning(*, is_split: bool, is_mixed: bool) -> str:
+    if is_split and is_mixed:
+        return tr("They stand on two sides of the split and under two labels.")
+    if is_split:
+        return tr("They stand on two sides of the split.")
+    return tr("They stand under two labels.") if is_mixed else ""
 
 
 def _png(plane: np.ndarray) -> str:

@@ -9,7 +9,7 @@ from jaxtyping import Int
 
 from ..cohort import Cohort
 from ..language import counted, phrase
-from .finding import Finding, files_of
+from .finding import PARTS, Finding, files_of
 from .near import NearCopies
 
 
@@ -67,8 +67,8 @@ def _across_parts(cohort: Cohort, pairs: Int[np.ndarray, "pair 2"], *, is_groupe
                     len(across),
                     "{n} pair of images that are nearly the same, one in {first}, one in {second}.",
                     "{n} pairs of images that are nearly the same, one in {first}, one in {second}.",
-                    first=first,
-                    second=second,
+                    first=PARTS[first],
+                    second=PARTS[second],
                 ),
                 _what_is_done(first, second, is_grouped=is_grouped),
             )
@@ -78,7 +78,7 @@ def _what_is_done(first: str, second: str, *, is_grouped: bool) -> str:
     if second == "val":
         return phrase("Kept in both; under --keep-val left out of train.") if is_grouped else phrase("Kept in both.")
     if is_grouped:
-        return phrase("Those in {first} are left out of the study.", first=first)
+        return phrase("Those in {first} are left out of the study.", first=PARTS[first])
     return phrase(
         "Kept in both. Look at them with 'medladder check --html'; --group-near leaves those in {first} out.",
         first=first,

@@ -192,6 +192,7 @@ def check(
     out: Annotated[
         Path | None, typer.Option(metavar="MANIFEST", help="The new manifest, a CSV in the folder of the images.")
     ] = None,
+    language: Language = "en",
     as_json: AsJson = False,
     *,
     how: CohortOptions,
@@ -203,13 +204,12 @@ def check(
 
     with errors_spoken(as_json=as_json):
         _check_mends(fix, out, regroup=regroup)
-        if html is not None:
-            _check_page(html)
+        _check_page(html, language)
         cohort = how.read(source)
         near = near_copies_of(cohort, progress=Terminal())
         findings = audit(cohort, near)
         if html is not None:
-            html.write_text(draw_pairs(cohort, near), "utf-8")
+            html.write_text(draw_pairs(cohort, near, language=language), "utf-8")
         if out is not None:
             _mend(cohort, near, fix, out, regroup=regroup)
         counted = counts(cohort)
@@ -221,8 +221,16 @@ def check(
             raise typer.Exit(2)
 
 
-def _check_page(page: Path) -> None:
+def _check_page(page: Path | None, language: str) -> None:
     """Told before minutes of searching, and nothing is overwritten."""
+    if page is None:
+        if language != "en":
+            raise OptionError(
+                found=f"--lang {language} without --html.",
+                needed="A page to write in it: the terminal speaks English.",
+                do="Add --html PAGE, or drop --lang.",
+            )
+        return
     if page.exists():
         raise OptionError(
             found=f"{page} is there already.", needed="A name that is free: nothing is overwritten.", do="Name another."

@@ -34,8 +34,12 @@ class Sentence:
     rule: str
 
     def to_json(self) -> dict[str, Any]:
-        """The sentence as evidence.json holds it, with its parts for other languages."""
-        return {"text": self.text, "rule": self.rule, "said": parts_of(text=self.text, rule=self.rule)}
+        """The sentence as evidence.json holds it."""
+        return {"text": self.text, "rule": self.rule}
+
+    def parts_json(self) -> dict[str, Any]:
+        """Its parts, for other languages."""
+        return parts_of(text=self.text, rule=self.rule)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,10 @@ class Verdict:
             "warnings": [warning.to_json() for warning in self.warnings],
             "crossover": [crossing.to_json() for crossing in self.crossings],
             "needed": None if self.needed is None else {"score": self.needed[0], **self.needed[1].to_json()},
+            "said": {
+                "sentences": [sentence.parts_json() for sentence in self.sentences],
+                "warnings": [warning.parts_json() for warning in self.warnings],
+            },
         }
 
 

@@ -26,9 +26,9 @@ from .outlook import Outlook, find_crossings, look_out, span_to
 from .points import CONFIDENCE, Point, weigh_metrics
 from .portrait import Portrait, Served, portray, serve, trained_share
 from .prevalence import AtPrevalence, Rate, at_prevalence
+from .reading import UNITS
 from .scores import Scores, read_scores
 from .selection import Selected, correct_pick
-from .units import UNITS
 from .variance import training_spread
 from .verdict import Pick, Standing, Trend, Verdict, pick_rung, rival_of, speak
 from .warnings import find_warnings

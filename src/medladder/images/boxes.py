@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import ImageError
+from ..language import phrase
 from .image import MAX_PIXELS, Image
 
 BACKGROUND_SHARE = 0.05
@@ -44,7 +45,7 @@ def take_box(image: Image, box_mm: tuple[float, ...]) -> Image:
         would have over `MAX_PIXELS`.
     """
     if image.spacing_mm is None:
-        raise ImageError("image", "it states no spacing of its pixels, so no box in mm can be taken")
+        raise ImageError("image", phrase("it states no spacing of its pixels, so no box in mm can be taken"))
     if len(box_mm) != len(image.spacing_mm):
         raise ImageError("image", f"it has {len(image.spacing_mm)} axes, and the box in mm has {len(box_mm)}")
     sides = [side / step for side, step in zip(box_mm, image.spacing_mm, strict=True)]

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import ImageError
+from ..language import phrase
 from .image import MAX_PIXELS
 
 LONGEST_HEADER = 1 << 20
@@ -21,8 +22,8 @@ LONGEST_HEADER = 1 << 20
 MILLIMETRES = {"": 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001}
 """Units of length by name; a spacing without a unit is in mm by custom."""
 
-TEXT_VOXELS = "its voxels are written as text; save them as raw or compressed"
-UNKNOWN_VOXELS = "its voxels are of a type that is not read"
+TEXT_VOXELS = phrase("its voxels are written as text; save them as raw or compressed")
+UNKNOWN_VOXELS = phrase("its voxels are of a type that is not read")
 
 _LONGEST_SKIP = 1 << 26
 """Bytes that are unpacked and passed over before the voxels, such as extensions of a NIfTI header."""
@@ -176,17 +177,17 @@ def beside(path: Path, named: str) -> Path:
         file.
     """
     if re.match(r"list\b", named, re.IGNORECASE) or re.search(r"%\d*d.*\s[-+]?\d", named):
-        raise ImageError(path.name, "its voxels lie in several files, and one is read")
+        raise ImageError(path.name, phrase("its voxels lie in several files, and one is read"))
     try:
         target = path.parent / named
         is_inside = ".." not in Path(named).parts and target.resolve().is_relative_to(path.parent.resolve())
         is_there = is_inside and target.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, links in a circle, a zero byte
-        raise ImageError(path.name, "the file of its voxels has a name that cannot be") from error
+        raise ImageError(path.name, phrase("the file of its voxels has a name that cannot be")) from error
     if not is_inside:
-        raise ImageError(path.name, "its header sends for voxels outside of its folder")
+        raise ImageError(path.name, phrase("its header sends for voxels outside of its folder"))
     if not is_there:
-        raise ImageError(path.name, "the file of its voxels is not there")
+        raise ImageError(path.name, phrase("the file of its voxels is not there"))
     return target
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt
 
 from ..errors import CohortError
+from ..language import phrase
 from ..progress import QUIET, Progress
 from .cache import Facts, PreparedImages, cached, key_of, read_entry, take_room, write_entry
 from .image import FACTS, Header, Image
@@ -24,7 +25,9 @@ from .reading import LARGEST_DEFAULT, Reading, Source, find_sources, refusal_of
 
 _LEAST_SLICES = 5
 """Files of a series from which on they are called slices: some views of a breast or a hand are one series too."""
-_SLICE_NOTE = "a slice of a series, taken as an image of its own (--stacks volumes makes one volume of a series)"
+_SLICE_NOTE = phrase(
+    "a slice of a series, taken as an image of its own (--stacks volumes makes one volume of a series)"
+)
 
 
 def look_at_files(
@@ -142,7 +145,7 @@ def _decode(
     answers = list(_followed("Decoding images", jobs, progress))
     for source, answer in zip(sources, answers, strict=True):
         if "reason" not in answer and any(_stamp(paths[i]) != before[i] for i in source.members):
-            answer["reason"] = "it changed while it was read"
+            answer["reason"] = phrase("it changed while it was read")
     for source, answer in zip(sources, answers, strict=True):
         if "reason" in answer:
             unreadable |= refusal_of(source, answer["reason"])

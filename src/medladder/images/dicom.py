@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt
 
 from ..errors import ImageError
+from ..language import phrase
 from .dicom_file import DicomFile, is_dicom, opened
 from .dicom_frames import decoded
 from .dicom_values import grey_of, shown
@@ -141,15 +142,16 @@ def numbers_of(value: Any, count: int) -> tuple[float, ...] | None:
 
 def notes_of(file: DicomFile) -> tuple[str, ...]:
     """What was passed over."""
-    header, notes = file.header, []
+    header = file.header
+    notes: list[str] = []
     if any(0x6000 <= tag.group <= 0x60FF for tag in header.keys()):  # noqa: SIM118 - a Dataset yields its elements
-        notes.append("overlays are not drawn")
+        notes.append(phrase("overlays are not drawn"))
     if _text(header, "BurnedInAnnotation").upper() == "YES":
-        notes.append("its header says that text is burned into the picture")
+        notes.append(phrase("its header says that text is burned into the picture"))
     if _text(header, "PixelPresentation").upper() in ("COLOR", "MIXED"):
-        notes.append("its supplemental palette is not applied")
+        notes.append(phrase("its supplemental palette is not applied"))
     if file.is_longer:
-        notes.append("more bytes than its header claims; they were passed over")
+        notes.append(phrase("more bytes than its header claims; they were passed over"))
     aspect = numbers_of(header.get("PixelAspectRatio"), 2)
     if aspect is not None and aspect[0] != aspect[1] and spacing_of(file, 0) is None:
         notes.append(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, MedladderError
+from ..language import phrase
 from .image import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _PIXELS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE00009: "D
 _BITS = {"PixelData": (8, 16, 32), "FloatPixelData": (32,), "DoubleFloatPixelData": (64,)}
 _UNDEFINED = 0xFFFFFFFF
 _DIRECTORY = "1.2.840.10008.1.3.10"
-_CUT_SHORT = "the file is cut short before its pixels"
+_CUT_SHORT = phrase("the file is cut short before its pixels")
 _LARGEST_INFLATED = 2 * MAX_PIXELS + 2**26
 """Bytes: the largest picture of 16 bits that is read, and room for a header."""
 
@@ -163,7 +164,7 @@ def told_plainly(name: str, reason: str) -> Iterator[None]:
         except MedladderError:
             raise
         except MemoryError as error:
-            raise ImageError(name, "it needs more memory than there is") from error
+            raise ImageError(name, phrase("it needs more memory than there is")) from error
         except Exception as error:
             raise ImageError(name, reason) from error
         finally:
@@ -183,11 +184,11 @@ def opened(path: Path) -> Iterator[DicomFile]:
     try:
         stream = path.open("rb")
     except OSError as error:
-        reason = "it is not there" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        reason = phrase("it is not there") if isinstance(error, FileNotFoundError) else str(error.strerror)
         raise ImageError(path.name, reason) from error
-    with stream, told_plainly(path.name, "its header is damaged"):
+    with stream, told_plainly(path.name, phrase("its header is damaged")):
         if not is_dicom(path):
-            raise ImageError(path.name, "it is not a DICOM file")
+            raise ImageError(path.name, phrase("it is not a DICOM file"))
         yield _parsed(stream, path.name)
 
 
@@ -206,7 +207,7 @@ def _parsed(stream: BinaryIO, name: str) -> DicomFile:
     header = _elements(stream, encoding, lambda tag: tag in _PIXELS, name)
     size = _size(stream)
     if str(meta.get("MediaStorageSOPClassUID")) == _DIRECTORY or "DirectoryRecordSequence" in header:
-        raise ImageError(name, "it is a DICOMDIR, a table of contents without pixels")
+        raise ImageError(name, phrase("it is a DICOMDIR, a table of contents without pixels"))
     element = _pixel_element(stream, header)
     if element is None:
         raise ImageError(name, _why_without_pixels(header, size))
@@ -250,7 +251,7 @@ def _syntax(meta: Dataset, name: str) -> UID | None:
 
     if UID_dictionary.get(stated, ("", ""))[1] != "Transfer Syntax":
         told = stated if re.fullmatch(r"[0-9.]{1,64}", stated) else "which is no identifier"
-        raise ImageError(name, f"its transfer syntax is unknown ({told})")
+        raise ImageError(name, phrase("its transfer syntax is unknown") + f" ({told})")
     return UID(stated)
 
 
@@ -280,7 +281,7 @@ def _inflated(deflated: bytes, name: str) -> BinaryIO:
         if stream.tell() > _LARGEST_INFLATED:
             raise ImageError(name, f"it inflates to more than {_LARGEST_INFLATED:,} bytes")
     if not machine.eof:
-        raise ImageError(name, "the file is cut short within its deflated data")
+        raise ImageError(name, phrase("the file is cut short within its deflated data"))
     stream.seek(0)
     return stream
 
@@ -317,7 +318,7 @@ def _why_without_pixels(header: Dataset, size: int) -> str:
     known = UID_dictionary.get(str(header.get("SOPClassUID")), ("",))[0]
     if "Rows" in header or "Image Storage" in known or not is_whole:
         return _CUT_SHORT
-    return f"it holds no picture; it is: {known.removesuffix(' Storage')}" if known else "it holds no picture"
+    return f"it holds no picture; it is: {known.removesuffix(' Storage')}" if known else phrase("it holds no picture")
 
 
 def _layout(header: Dataset, keyword: str, name: str) -> Layout:
@@ -360,7 +361,7 @@ def _contradiction(layout: Layout, keyword: str) -> str:
         in_frames = f" in {frames:,} frames" if frames > 1 else ""
         return f"its header claims {columns}×{rows} pixels{in_frames}, over the limit of {MAX_PIXELS:,}"
     if layout.bits_allocated == 1:
-        return "it has 1 bit a pixel, as masks and drawings have; 8, 16 and 32 are read"
+        return phrase("it has 1 bit a pixel, as masks and drawings have; 8, 16 and 32 are read")
     if layout.bits_allocated not in _BITS[keyword]:
         return f"its header claims {layout.bits_allocated} bits allocated; 8, 16 and 32 are read, and 64 of floats"
     if not layout.bits_stored <= layout.high_bit + 1 <= layout.bits_allocated or layout.bits_stored < 1:
@@ -369,7 +370,7 @@ def _contradiction(layout: Layout, keyword: str) -> str:
             f"{layout.bits_allocated}"
         )
     if layout.photometric not in PHOTOMETRICS:
-        return "its kind of colour (photometric interpretation) is not one that is read"
+        return phrase("its kind of colour (photometric interpretation) is not one that is read")
     if layout.samples != PHOTOMETRICS[layout.photometric]:
         return f"its header contradicts itself: {layout.samples} samples a pixel and {layout.photometric}"
     if layout.samples == 3 and layout.bits_allocated > (16 if layout.photometric == "RGB" else 8):
@@ -382,13 +383,13 @@ def _check_length(file: DicomFile, stated: int, size: int) -> None:
     needed = layout.frame_bytes * layout.frames
     found = min(stated, size - file.start)
     if stated == _UNDEFINED:
-        raise ImageError(file.name, "its header contradicts itself: pixels in fragments, and uncompressed")
+        raise ImageError(file.name, phrase("its header contradicts itself: pixels in fragments, and uncompressed"))
     if found < needed and found < stated:
         raise ImageError(file.name, f"the file is cut short: {found:,} of {needed:,} bytes of pixels are there")
     if found < needed:
         raise ImageError(file.name, f"its header claims {needed:,} bytes of pixels, and {found:,} are there")
     if layout.photometric == "YBR_FULL_422" and found >= needed // 2 * 3:
-        raise ImageError(file.name, "its header claims YBR_FULL_422, and its pixels are not subsampled")
+        raise ImageError(file.name, phrase("its header claims YBR_FULL_422, and its pixels are not subsampled"))
 
 
 def _check_fragments(file: DicomFile, stated: int, size: int) -> None:
@@ -403,9 +404,9 @@ def _check_fragments(file: DicomFile, stated: int, size: int) -> None:
         if tag == 0xE0DDFFFE:
             break
         if len(head) < 8 or (tag == 0xE000FFFE and place + 8 + length > size):
-            raise ImageError(file.name, "the file is cut short within its compressed pixels")
+            raise ImageError(file.name, phrase("the file is cut short within its compressed pixels"))
         if tag != 0xE000FFFE:
-            raise ImageError(file.name, "the fragments of its compressed pixels are damaged")
+            raise ImageError(file.name, phrase("the fragments of its compressed pixels are damaged"))
         place, items = place + 8 + length, items + 1
     if items - 1 < file.layout.frames:
         raise ImageError(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Num, UInt
 
 from ..errors import ImageError
+from ..language import phrase
 from .dicom_file import DicomFile, told_plainly
 from .wholeness import MISSING_ROWS, ends_alike, is_whole_jpeg
 
@@ -26,7 +27,7 @@ def decoded(file: DicomFile, frame: int) -> Num[np.ndarray, "row column *channel
     ImageError
         There is no decoder, the compressed data is damaged, or says another size than the header.
     """
-    with told_plainly(file.name, f"its pixels cannot be decoded ({file.syntax.name})"):
+    with told_plainly(file.name, phrase("its pixels cannot be decoded") + f" ({file.syntax.name})"):
         file.stream.seek(file.start)
         if not file.syntax.is_encapsulated:
             return _aligned(_uncompressed(file, frame), file)
@@ -140,7 +141,9 @@ def _checked(stream: bytes, file: DicomFile) -> Codestream:
     layout = file.layout
     told = _jpeg_2000_header(stream) or _jpeg_header(stream)
     if told is None:
-        raise ImageError(file.name, f"its compressed pixels are not what its header claims ({file.syntax.name})")
+        raise ImageError(
+            file.name, phrase("its compressed pixels are not what its header claims") + f" ({file.syntax.name})"
+        )
     if (told.rows, told.columns, told.samples) != (layout.rows, layout.columns, layout.samples):
         raise ImageError(
             file.name,
@@ -153,7 +156,7 @@ def _checked(stream: bytes, file: DicomFile) -> Codestream:
             f"its header claims {layout.bits_allocated} bits allocated, and its compressed pixels {told.precision}",
         )
     if b"\xff\xd9" not in stream[-32:]:
-        raise ImageError(file.name, "its compressed pixels break off before their end")
+        raise ImageError(file.name, phrase("its compressed pixels break off before their end"))
     return told
 
 
@@ -214,7 +217,7 @@ def _jpeg_12_bits(stream: bytes, file: DicomFile) -> UInt[np.ndarray, "row colum
 
     layout = file.layout
     if layout.samples != 1 or layout.bits_allocated != 16 or layout.is_signed:
-        raise ImageError(file.name, "it is a JPEG of 12 bits that is not unsigned grey, which is not read")
+        raise ImageError(file.name, phrase("it is a JPEG of 12 bits that is not unsigned grey, which is not read"))
     _silence_gdcm()
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(stream)

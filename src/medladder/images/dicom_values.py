@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Num, UInt
 
 from ..errors import ImageError
+from ..language import phrase
 from .dicom_file import DicomFile
 from .values import Window, show, usual_range
 
@@ -138,7 +139,9 @@ def _number(value: Any, default: float, file: DicomFile) -> float:
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise ImageError(file.name, "its values cannot be rescaled: slope or intercept is not one number") from error
+        raise ImageError(
+            file.name, phrase("its values cannot be rescaled: slope or intercept is not one number")
+        ) from error
 
 
 def _window(file: DicomFile, frame: int) -> FileWindow | None:
@@ -197,7 +200,7 @@ def table_of(descriptor: Any, data: Any, file: DicomFile) -> Table:
     try:
         count, first, bits = (int(number) for number in descriptor)
     except (TypeError, ValueError) as error:
-        raise ImageError(file.name, "a lookup table of it is damaged") from error
+        raise ImageError(file.name, phrase("a lookup table of it is damaged")) from error
     count = count & 0xFFFF or 1 << 16
     if isinstance(data, bytes | bytearray):
         words = np.frombuffer(data[: len(data) // 2 * 2], "<u2" if file.syntax.is_little_endian else ">u2")

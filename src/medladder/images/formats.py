@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ImageError
+from ..language import phrase
 from . import dicom, raster, series, volumes
 from .image import Header, Image
 from .names import RASTER, ending_of, is_volume_name
@@ -71,6 +72,6 @@ def _check_file(path: Path) -> None:
     """Refuse what would be no file, or would never end, such as a pipe."""
     try:
         if not path.is_file():
-            raise ImageError(path.name, "it is no file" if path.exists() else "it is not there")
+            raise ImageError(path.name, phrase("it is no file") if path.exists() else phrase("it is not there"))
     except OSError as error:  # a name that is too long for the system
-        raise ImageError(path.name, error.strerror or "its name cannot be used") from error
+        raise ImageError(path.name, error.strerror or phrase("its name cannot be used")) from error

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import ImageError
+from ..language import phrase
 from .claims import (
     LONGEST_HEADER,
     MILLIMETRES,
@@ -98,7 +99,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     """All up to the name of the file of voxels, which is the last; and at which byte that line ends."""
     block = read_start(path, LONGEST_HEADER, "raw")
     if not block:
-        raise ImageError(path.name, "it is empty")
+        raise ImageError(path.name, phrase("it is empty"))
     told: dict[str, str] = {}
     for line in re.finditer(rb"([^\n]*)(\n|$)", block):
         text = line[1].decode("utf-8", "surrogateescape")
@@ -106,7 +107,9 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         if field is None and "NDims" in told and not line[2]:
             break
         if field is None and text.strip():
-            raise ImageError(path.name, "its header is damaged" if "NDims" in told else "it is not a MetaImage file")
+            raise ImageError(
+                path.name, phrase("its header is damaged") if "NDims" in told else phrase("it is not a MetaImage file")
+            )
         if field is None:
             continue
         if field[1] in told and field[1] != "Comment":
@@ -114,7 +117,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         told[field[1]] = field[2]
         if field[1] == "ElementDataFile":
             return told, line.end()
-    raise ImageError(path.name, "it is cut off within its header")
+    raise ImageError(path.name, phrase("it is cut off within its header"))
 
 
 def _dtype(told: Mapping[str, str], name: str) -> np.dtype[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import ImageError
+from ..language import phrase
 from .claims import UNKNOWN_VOXELS, Claim
 from .streams import read_start
 
@@ -66,9 +67,9 @@ def _header(block: bytes, name: str) -> Any:
     from nibabel.nifti2 import Nifti2Header
 
     if not block:
-        raise ImageError(name, "it is empty")
+        raise ImageError(name, phrase("it is empty"))
     if len(block) < 4:
-        raise ImageError(name, "it is cut off within its header")
+        raise ImageError(name, phrase("it is cut off within its header"))
     kinds: dict[int, tuple[Any, bytes, bytes]] = {
         348: (Nifti1Header, block[344:348], b"n+1\0"),
         540: (Nifti2Header, block[4:12], b"n+2\0\r\n\x1a\n"),
@@ -78,13 +79,13 @@ def _header(block: bytes, name: str) -> Any:
             if np.frombuffer(block[:4], f"{order}i4") != size:
                 continue
             if len(block) < size:
-                raise ImageError(name, "it is cut off within its header")
+                raise ImageError(name, phrase("it is cut off within its header"))
             if mark[:3] in (b"ni1", b"ni2"):
-                raise ImageError(name, "its voxels lie in another file, an .img; save both as one .nii")
+                raise ImageError(name, phrase("its voxels lie in another file, an .img; save both as one .nii"))
             if mark != wanted:
-                raise ImageError(name, "its header lacks the mark of NIfTI; it may be of Analyze, or damaged")
+                raise ImageError(name, phrase("its header lacks the mark of NIfTI; it may be of Analyze, or damaged"))
             return kind(block[:size], endianness=order, check=False)
-    raise ImageError(name, "it is not a NIfTI file")
+    raise ImageError(name, phrase("it is not a NIfTI file"))
 
 
 def _type(header: Any, sizes: tuple[int, ...], name: str) -> tuple[np.dtype[Any], int | None]:
@@ -101,7 +102,7 @@ def _type(header: Any, sizes: tuple[int, ...], name: str) -> tuple[np.dtype[Any]
     if dtype.names == ("R", "G", "B"):
         return np.dtype(np.uint8), 0
     if dtype.kind == "c":
-        raise ImageError(name, "its voxels are complex numbers")
+        raise ImageError(name, phrase("its voxels are complex numbers"))
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ImageError(name, UNKNOWN_VOXELS)
     is_colour = dtype == np.uint8 and sizes[3:] == (1, 3) and int(header["intent_code"]) in _VECTOR_INTENTS
@@ -129,7 +130,7 @@ def _affine(header: Any, name: str) -> Float[np.ndarray, "4 4"] | None:
     try:
         return np.asarray(header.get_qform(), np.float64)
     except (HeaderDataError, ValueError) as error:
-        raise ImageError(name, "its orientation is broken: its qform is no rotation") from error
+        raise ImageError(name, phrase("its orientation is broken: its qform is no rotation")) from error
 
 
 def _scaling(header: Any, name: str) -> tuple[float, float]:
@@ -138,5 +139,5 @@ def _scaling(header: Any, name: str) -> tuple[float, float]:
     try:
         slope, inter = header.get_slope_inter()
     except HeaderDataError as error:
-        raise ImageError(name, "its header scales values by what is no number") from error
+        raise ImageError(name, phrase("its header scales values by what is no number")) from error
     return (1.0, 0.0) if slope is None else (slope, inter)

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import ImageError
+from ..language import phrase
 from .claims import (
     LONGEST_HEADER,
     MILLIMETRES,
@@ -46,7 +47,7 @@ _TYPES = {
     "double": "f8",
 }
 _PACKINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
-_NO_END = "it is cut off within its header"
+_NO_END = phrase("it is cut off within its header")
 _TEXTS = ("ascii", "text", "txt", "hex")
 _SPELLINGS = {"lineskip": "line skip", "byteskip": "byte skip", "datafile": "data file"}
 
@@ -76,7 +77,9 @@ def read_claim(path: Path) -> Claim:
         raise ImageError(name, f"its header lacks {lacking[0]}")
     encoding = told["encoding"].lower()
     if encoding not in _PACKINGS:
-        raise ImageError(name, TEXT_VOXELS if encoding in _TEXTS else "its voxels are packed in a way that is not read")
+        raise ImageError(
+            name, TEXT_VOXELS if encoding in _TEXTS else phrase("its voxels are packed in a way that is not read")
+        )
     (axes,) = whole_numbers(told["dimension"], "dimension", name)
     sizes = whole_numbers(told["sizes"], "sizes", name, n=axes)
     channel_axis, spacing, affine = _space(told, axes, name)
@@ -100,7 +103,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     """All up to the empty line, in lower case; and at which byte that line ends."""
     block = read_start(path, LONGEST_HEADER, "raw")
     if not re.match(rb"NRRD000\d\r?\n", block):
-        raise ImageError(path.name, "it is not an NRRD file" if block else "it is empty")
+        raise ImageError(path.name, phrase("it is not an NRRD file") if block else phrase("it is empty"))
     told: dict[str, str] = {}
     for line in re.finditer(rb"([^\n]*)(\n|$)", block[block.index(b"\n") + 1 :]):
         text = line[1].decode("utf-8", "surrogateescape").rstrip("\r")
@@ -108,7 +111,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
             return told, block.index(b"\n") + 1 + line.end()
         field = re.fullmatch(r"([^:=]+?)\s*:(?!=)\s*(.*?)\s*", text)
         if field is None and not text.startswith("#") and ":=" not in text:
-            raise ImageError(path.name, "its header is damaged" if line[2] else _NO_END)
+            raise ImageError(path.name, phrase("its header is damaged") if line[2] else _NO_END)
         if field is None or text.startswith("#"):
             continue
         key = _SPELLINGS.get(field[1].lower(), field[1].lower())
@@ -126,7 +129,7 @@ def _dtype(told: Mapping[str, str], name: str) -> np.dtype[Any]:
         raise ImageError(name, UNKNOWN_VOXELS)
     order = {"little": "<", "big": ">"}.get(told.get("endian", "").lower(), "")
     if not order and not _TYPES[kind].endswith("1"):
-        raise ImageError(name, "its header does not say which byte of a number comes first (endian)")
+        raise ImageError(name, phrase("its header does not say which byte of a number comes first (endian)"))
     return np.dtype(order + _TYPES[kind])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Num
 
+from ..language import phrase
+
 
 def canonical(
     voxels: Num[np.ndarray, "axis0 axis1 axis2 *channel"], affine: Num[np.ndarray, "4 4"]
@@ -29,7 +31,7 @@ def canonical(
 
     steps = affine[:3, :3].astype(np.float64)
     if not np.isfinite(affine).all() or not _fills_space(steps):
-        raise ValueError("its orientation is broken: the axes of the volume do not span space")
+        raise ValueError(phrase("its orientation is broken: the axes of the volume do not span space"))
     orientation = io_orientation(affine)
     upright = apply_orientation(voxels, orientation)  # x to the right, y to the front, z up
     lengths = np.linalg.norm(steps, axis=0)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Num, UInt
 
 from ..errors import ImageError
+from ..language import phrase
 from .dicom_file import DicomFile
 from .dicom_values import Table, table_of
 
@@ -50,7 +51,7 @@ def palette_of(file: DicomFile) -> Palette:
     """
     tables = [_channel(file, colour) for colour in _COLOURS]
     if len({(table.first, len(table.entries)) for table in tables}) != 1:
-        raise ImageError(file.name, "the three tables of its palette differ in length or start")
+        raise ImageError(file.name, phrase("the three tables of its palette differ in length or start"))
     entries = np.stack([table.values for table in tables], axis=1)
     return Palette(tables[0].first, _full_range(entries, max(table.bits for table in tables)))
 
@@ -70,7 +71,7 @@ def _channel(file: DicomFile, colour: str) -> Table:
     plain = file.header.get(f"{colour}PaletteColorLookupTableData")
     segments = file.header.get(f"Segmented{colour}PaletteColorLookupTableData")
     if descriptor is None or (plain is None and segments is None):
-        raise ImageError(file.name, "its colours come from a palette that it does not hold")
+        raise ImageError(file.name, phrase("its colours come from a palette that it does not hold"))
     if plain is not None:
         return table_of(descriptor, plain, file)
     return table_of(descriptor, _expanded(segments, descriptor, file), file)
@@ -103,6 +104,6 @@ def _expanded(segments: Any, descriptor: Any, file: DicomFile) -> list[int]:
             steps.append((offset // (2 if wide else 1), length))
             continue
         else:
-            raise ImageError(file.name, "the segments of its palette are damaged")
+            raise ImageError(file.name, phrase("the segments of its palette are damaged"))
         steps.append((after, left - 1))
     return table

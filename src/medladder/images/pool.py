@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt
 
+from ..language import phrase
+
 SECONDS_A_FILE = 10.0
 """No file may take longer; a series as often as it has files."""
 
@@ -196,7 +198,9 @@ class Pool:
             for answer in worker.ask([job]):
                 return answer
         is_slow = worker.was_slow
-        reason = f"reading it takes longer than {SECONDS_A_FILE:g} s" if is_slow else "reading it ended the decoder"
+        reason = (
+            f"reading it takes longer than {SECONDS_A_FILE:g} s" if is_slow else phrase("reading it ended the decoder")
+        )
         return {"reason": reason}
 
     def end(self) -> None:

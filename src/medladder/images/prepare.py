@@ -11,6 +11,7 @@ from jaxtyping import UInt
 from PIL import Image as Pillow
 
 from ..errors import ImageError, OptionError
+from ..language import phrase
 from .boxes import crop_background, take_box
 from .image import Image
 from .values import Window
@@ -38,7 +39,7 @@ class Preparation:
     stacks: str | None = None
     is_cropped: bool = False
     box_mm: tuple[float, ...] | None = None
-    resampling: str = "bilinear, antialiased"
+    resampling: str = phrase("bilinear, antialiased")
     protocol: int = PREPARATION_PROTOCOL
 
     @property

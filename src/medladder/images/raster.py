@@ -15,6 +15,7 @@ from PIL import ExifTags, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePl
 from PIL import Image as Pillow
 
 from ..errors import ImageError, MedladderError
+from ..language import phrase
 from .image import MAX_PIXELS, Header, Image
 from .wholeness import (
     MISSING_ROWS,
@@ -28,6 +29,12 @@ from .wholeness import (
 )
 
 _DEEP_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
+_PILLOWS_WORDS = (
+    phrase("image file is truncated"),
+    phrase("broken data stream when reading image file"),
+    phrase("unrecognized data stream contents when reading image file"),
+)
+"""Its commonest reasons, here for the catalogues alone."""
 
 
 def raise_limit_of_pillow() -> None:
@@ -78,7 +85,7 @@ def read_image(path: Path) -> Image:
         pages = getattr(picture, "n_frames", 1)
         notes = [f"the first of {pages} pages"] if pages > 1 else []
         if is_progressive and not has_all_scans(path.read_bytes()):
-            notes.append("its last scans are missing, and it is blurred")
+            notes.append(phrase("its last scans are missing, and it is blurred"))
         pixels = _pixels(picture if is_upright else ImageOps.exif_transpose(picture), path)
     return Image(pixels, notes=tuple(notes))
 
@@ -120,7 +127,7 @@ def _opened(path: Path) -> Pillow.Image:
         raise ImageError(path.name, f"its header claims {width}×{height} pixels, over the limit of {MAX_PIXELS:,}")
     if _loses_depth(picture):
         picture.close()
-        reason = (
+        reason = phrase(
             "it has 16 bits a channel, read for grey alone: save it as 16-bit grey without alpha or as 8-bit colour"
         )
         raise ImageError(path.name, reason)
@@ -153,17 +160,18 @@ def _plain_reasons(path: Path) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "it is not there"
+        return phrase("it is not there")
     if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
+        return phrase("it needs more memory than there is")
     if isinstance(error, Pillow.DecompressionBombError):
         claimed, most = (int(number) for number in re.findall(r"[0-9]+", str(error))[:2])
         return f"its header claims {claimed:,} pixels, over the limit of {most:,}"
     if not isinstance(error, OSError | ValueError | SyntaxError | EOFError):
-        return f"it is damaged ({type(error).__name__} in Pillow)"  # whose own words would speak of the program
+        # Pillow's own words would speak of the program.
+        return phrase("it is damaged") + f" ({type(error).__name__} in Pillow)"
     # An OSError from the system names the whole path, which must not travel.
     text = getattr(error, "strerror", None) or str(error)
-    return "it is not an image of a known kind" if text.startswith("cannot identify") else text
+    return phrase("it is not an image of a known kind") if text.startswith("cannot identify") else text
 
 
 def _pixels(picture: Pillow.Image, path: Path) -> UInt[np.ndarray, "row column channel"]:
@@ -176,7 +184,7 @@ def _pixels(picture: Pillow.Image, path: Path) -> UInt[np.ndarray, "row column c
     if picture.mode == "L":
         return np.asarray(picture)[:, :, None]
     if picture.mode == "P" and picture.palette is None:  # Pillow would show all of it black
-        raise ImageError(path.name, "its colours come from a palette that it does not hold")
+        raise ImageError(path.name, phrase("its colours come from a palette that it does not hold"))
     if picture.has_transparency_data:
         seen = picture.convert("RGBA")
         black = Pillow.new("RGBA", seen.size, (0, 0, 0, 255))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import CohortError, OptionError
+from ..language import phrase
 from .image import Header
 from .prepare import STACKS, Preparation
 from .values import Window
@@ -175,16 +176,16 @@ def find_sources(
         first = headers[places[0]]
         assert isinstance(first, Header)
         if len(places) == 1:
-            unreadable[places[0]] = "it is a series of a single picture, and volumes are asked for"
+            unreadable[places[0]] = phrase("it is a series of a single picture, and volumes are asked for")
         else:
             found.append(Source(tuple(places), (len(places), *first.shape), is_stack=True))
     unreadable |= _refused_frames(headers, stacks)
     kinds = Counter(len(one.shape) for one in found)
     usual = axes or (kinds.most_common(1)[0][0] if kinds else 0)
     if set(kinds) - {usual}:
-        odd = "a volume among pictures" if usual == 2 else "a picture among volumes"
+        odd = phrase("it is a volume among pictures") if usual == 2 else phrase("it is a picture among volumes")
         for one in found:
-            unreadable |= refusal_of(one, f"it is {odd}") if len(one.shape) != usual else {}
+            unreadable |= refusal_of(one, odd) if len(one.shape) != usual else {}
         found = [one for one in found if len(one.shape) == usual]
     return sorted(found, key=lambda one: (one.members, one.frame or 0)), unreadable
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt
 
 from ..errors import ImageError
+from ..language import phrase
 from .dicom import coloured, grey_where_equal, is_coloured, notes_of, numbers_of, spacing_of
 from .dicom_file import DicomFile, opened
 from .dicom_frames import decoded
@@ -78,14 +79,14 @@ def read_frames(path: Path, *, window: Window | None = None) -> Image:
     """
     with opened(path) as file:
         if file.layout.frames < 2:
-            raise ImageError(path.name, "it holds a single frame, which makes no volume")
+            raise ImageError(path.name, phrase("it holds a single frame, which makes no volume"))
         slices = [_slice_of(file, path, frame) for frame in range(file.layout.frames)]
         gap = _stated_gap(file)
     if any(one.position is not None and one.orientation is not None for one in slices):
         return _laid_out(slices, path.name, window)
     first = slices[0]
     spacing = None if gap is None or first.spacing_mm is None else (gap, *first.spacing_mm)
-    notes = (*first.notes, "its frames state no position and stand in the order in which they are stored")
+    notes = (*first.notes, phrase("its frames state no position and stand in the order in which they are stored"))
     return Image(_decoded(slices, window), spacing, notes)
 
 
@@ -125,7 +126,7 @@ def _laid_out(slices: Sequence[_Slice], name: str, window: Window | None) -> Ima
         or np.abs([along_row @ along_row - 1, along_column @ along_column - 1]).max() > ALIKE
     ):
         raise ImageError(
-            name, "its orientation is broken: the directions of rows and columns are no right angle of length 1"
+            name, phrase("its orientation is broken: the directions of rows and columns are no right angle of length 1")
         )
     normal = np.cross(along_row, along_column)
     positions = np.array([one.position for one in slices])
@@ -140,7 +141,9 @@ def _laid_out(slices: Sequence[_Slice], name: str, window: Window | None) -> Ima
     notes = [note for one in slices for note in one.notes]
     if _is_tilted(positions[order], normal, min(spacing)):
         notes.append(
-            "its slices are not straight above one another, as of a tilted gantry, and are stacked as if they were"
+            phrase(
+                "its slices are not straight above one another, as of a tilted gantry, and are stacked as if they were"
+            )
         )
     return Image(np.ascontiguousarray(pixels), spacing_mm, tuple(dict.fromkeys(notes)))
 
@@ -148,24 +151,24 @@ def _laid_out(slices: Sequence[_Slice], name: str, window: Window | None) -> Ima
 def _why_no_volume(slices: Sequence[_Slice]) -> str:
     first = slices[0]
     if len({one.series for one in slices}) > 1:
-        return "the slices are of several series"
+        return phrase("the slices are of several series")
     if len(slices) < 2:
-        return "a single slice makes no volume"
+        return phrase("a single slice makes no volume")
     if missing := sum(one.position is None or one.orientation is None for one in slices):
         return f"{missing} of {len(slices)} slices do not state where they lie in the patient"
     if any(one.shape != first.shape for one in slices):
-        return "the slices are of several sizes"
+        return phrase("the slices are of several sizes")
     if any((one.is_colour, one.is_inverted) != (first.is_colour, first.is_inverted) for one in slices):
-        return "the slices are of several kinds of grey or colour"
+        return phrase("the slices are of several kinds of grey or colour")
     if any(one.spacing_mm is None for one in slices):
-        return "the slices state no spacing of their pixels that is above 0"
+        return phrase("the slices state no spacing of their pixels that is above 0")
     spacings, orientations = (
         np.array([getattr(one, what) for one in slices]) for what in ("spacing_mm", "orientation")
     )
     if np.abs(spacings / spacings[0] - 1).max() > ALIKE:
-        return "the slices have several pixel spacings"
+        return phrase("the slices have several pixel spacings")
     if np.abs(orientations - orientations[0]).max() > ALIKE:
-        return "the slices are of several orientations, as where a scout stands among them"
+        return phrase("the slices are of several orientations, as where a scout stands among them")
     if len(slices) * first.shape[0] * first.shape[1] > MAX_PIXELS:
         return f"together the slices have more than {MAX_PIXELS:,} pixels"
     return ""

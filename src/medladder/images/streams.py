@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ..errors import ImageError
+from ..language import phrase
 
 PACKINGS = ("raw", "gzip", "zlib", "bzip2")
 
@@ -36,13 +37,13 @@ def plain_reasons(name: str) -> Iterator[None]:
     try:
         yield
     except EOFError as error:
-        raise ImageError(name, "it is cut off: its compressed data have no end") from error
+        raise ImageError(name, phrase("it is cut off: its compressed data have no end")) from error
     except (zlib.error, gzip.BadGzipFile) as error:
-        raise ImageError(name, "its compressed data are damaged") from error
+        raise ImageError(name, phrase("its compressed data are damaged")) from error
     except MemoryError as error:
-        raise ImageError(name, "it needs more memory than there is") from error
+        raise ImageError(name, phrase("it needs more memory than there is")) from error
     except FileNotFoundError as error:
-        raise ImageError(name, "it is not there") from error
+        raise ImageError(name, phrase("it is not there")) from error
     except OSError as error:  # one without a number comes from bzip2
         raise ImageError(name, error.strerror or "its compressed data are damaged") from error
 

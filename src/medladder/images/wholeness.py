@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Num
 
-MISSING_ROWS = "it holds fewer rows than its header claims"
+from ..language import phrase
+
+MISSING_ROWS = phrase("it holds fewer rows than its header claims")
 
 _PIECE = 1 << 20
 _MORE = bytes(range(1, 255)) * 16

@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import UInt
 
 from ..errors import ImageError
+from ..language import phrase
 from .formats import read_header, read_image
 from .pool import READY
 from .prepare import Preparation, prepare
@@ -86,7 +87,7 @@ def answer_job(job: Answer) -> tuple[Answer, UInt[np.ndarray, "..."] | None]:
     except MemoryError:
         return {"reason": f"reading it takes more than {MEMORY_BYTES // 2**30} GB of memory"}, None
     except Exception as error:  # a fault of a reader: the cohort goes on without the file
-        return {"reason": f"reading it failed ({type(error).__name__})"}, None
+        return {"reason": phrase("reading it failed") + f" ({type(error).__name__})"}, None
 
 
 def _prepare(job: Answer) -> tuple[Answer, UInt[np.ndarray, "..."] | None]:
@@ -100,7 +101,7 @@ def _prepare(job: Answer) -> tuple[Answer, UInt[np.ndarray, "..."] | None]:
     into = job["into"]
     target = _opened(into["path"], into["dtype"], tuple(into["shape"]))
     if prepared.dtype == np.uint16 and target.dtype == np.uint8:
-        raise ImageError(paths[0].name, "it holds deeper values than its header says")
+        raise ImageError(paths[0].name, phrase("it holds deeper values than its header says"))
     target[into["at"]] = prepared * np.uint16(257) if prepared.dtype != target.dtype else prepared
     return told, None
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import jinja2
 
-from ..evidence.units import UNITS
+from ..evidence.reading import UNITS
 from ..evidence.verdict import GRADES
-from ..language import Message, listed, of_record, phrase, tr, translate
+from ..language import Message, from_text, listed, of_record, phrase, tr, translate
 from .record import ModelRecord
 
 _FAMILIES = {
@@ -57,7 +57,12 @@ def write_card(record: ModelRecord) -> str:
     environment.filters["of_record"] = of_record
     environment.filters["say_tested_by"] = _say_tested_by
     environment.globals.update(
-        tr=tr, listed=lambda names: translate(listed(names)), units=UNITS, grades=GRADES, holds=_HOLDS
+        from_text=from_text,
+        tr=tr,
+        listed=lambda names: translate(listed(names)),
+        units=UNITS,
+        grades=GRADES,
+        holds=_HOLDS,
     )
     text = environment.get_template("card.md").render(record=record, **_context(record))
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -23,6 +23,7 @@ from medladder.decision import Decision, apparent_shares, choose_decision
 from medladder.engine import LocalEngine, WorkerDied
 from medladder.errors import CohortError, FitError, MedladderError, OptionError, StudyError, unknown_name
 from medladder.evidence.fixed import weigh_model
+from medladder.evidence.reading import with_parts
 from medladder.evidence.subgroups import subgroup_scores
 from medladder.evidence.weighing import Evidence, weigh
 from medladder.images.prepare import Preparation
@@ -243,8 +244,7 @@ def _evidence_of(plan: Plan, evidence: Evidence, rung: str, *, is_recommended: b
         "point": points[-1],
         "selected": selected if selected.get("rung") == rung else None,
         "rungs_compared": [planned.rung for planned in plan.rungs],
-        "sentences": weighed["verdict"]["sentences"],
-        "warnings": weighed["verdict"]["warnings"],
+        **{kind: with_parts(weighed["verdict"])[kind] for kind in ("sentences", "warnings")},
     }
 
 

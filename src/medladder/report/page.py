@@ -15,6 +15,7 @@ from matplotlib import image as raster
 
 from ..architecture import ConvolutionLayer
 from ..evidence.errors import OF_A_KIND
+from ..evidence.reading import with_parts
 from ..language import Message, counted, join, phrase, speaking, tr, translate
 from ..record.cohort import CohortRecord
 from ..record.folder import StudyFolder
@@ -95,7 +96,7 @@ def _gather(folder: StudyFolder, plan: Plan, cohort: CohortRecord, evidence: dic
         "cohort": cohort,
         "evidence": evidence,
         "unit": wording.UNITS[evidence["unit"]],
-        "verdict": evidence["verdict"],
+        "verdict": with_parts(evidence["verdict"]),
         "severities": SEVERITIES,
         "added": _ADDED,
         "grade": GRADES[evidence["verdict"]["grade"]],

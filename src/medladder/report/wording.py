@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from ..evidence.units import UNITS as UNITS
+from ..evidence.reading import UNITS as UNITS
 from ..language import speaking, spoken, tr, translate  # noqa: F401 (speaking is for the examples)
 
 ABSENT = "–"
