@@ -12,6 +12,7 @@ import html5lib
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+import medladder as ml
 from medladder.report.page import write_report
 from medladder.report.wording import estimate_with_span
 from report_studies import write_study
@@ -116,6 +117,26 @@ def test_axe_finds_nothing_serious(browser: Any, report: Path, screen: str, colo
     found = Axe().run(page).response["violations"]
     page.close()
     assert [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found] == []
+
+
+def test_a_study_that_was_run_fits_and_axe_finds_nothing(browser: Any, tmp_path: Path) -> None:
+    cohort = ml.read_cohort("demo:atrophy", image_size=(12,))
+    study = ml.run_study(
+        cohort, tmp_path / "study", rungs=["prior", "logistic", "nn:epochs=3"], sizes=["40", "120"], repeats=3, jobs=1,
+        prevalence=0.1, inspection=False,
+    )  # fmt: skip
+    ml.weigh(study)
+    for language in ("en", "ko"):
+        path = write_report(study, language=language)
+        for width, height in SCREENS.values():
+            for colours in ("light", "dark"):
+                page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=colours)
+                page.goto(path.as_uri())
+                page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+                found = Axe().run(page).response["violations"]
+                assert page.evaluate("document.documentElement.scrollWidth") == width
+                page.close()
+                assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
 
 
 def test_the_page_is_valid_html(report: Path) -> None:

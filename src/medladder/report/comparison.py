@@ -11,7 +11,7 @@ from ..evidence.across import check_alike, compare_studies
 from ..language import speaking, tr
 from ..record.folder import StudyFolder
 from . import html, saying, tables, wording
-from .figures import Format, draw_curves, floors_below
+from .figures import Format, draw_curves, find_limits
 from .page import GRADES, say_scores
 from .palette import choose_looks, dark_rules
 
@@ -69,8 +69,7 @@ def _show(
     sizes = sorted({point["n_train"] for rung in evidence["rungs"] for point in rung["points"]})
     compared = tables.choose_size(evidence, sizes) if sizes else 0
     rows = tables.list_rungs(evidence, compared) if sizes else []
-    below = {name for one in evidences for name in floors_below(one["rungs"])}
-    others = [rung for one in evidences for rung in one["rungs"] if rung["points"] and rung["rung"] not in below]
+    lows, highs = zip(*(find_limits(one) for one in evidences), strict=True)
     label = say_scores(rows, compared, evidence["unit"])
     drawn = len(sizes) > 1
     return {
@@ -88,7 +87,7 @@ def _show(
         "compared": compared,
         "points": {row.rung: row.point["auroc"] for row in rows if row.point is not None},
         "svg": draw_curves(
-            evidence, sizes, looks, shape=_SIDE, label=label, name=f"study-{place}", beside=others
+            evidence, sizes, looks, shape=_SIDE, label=label, name=f"study-{place}", limits=(min(lows), max(highs))
         ) if drawn else None,
         "said": tr("Study {letter}: {said}", letter=chr(ord("A") + place), said=label),
     }  # fmt: skip

@@ -57,11 +57,11 @@ def draw_curves(
     shape: Format,
     label: str,
     name: str,
-    beside: Sequence[dict[str, Any]] = (),
+    limits: tuple[float, float] | None = None,
 ) -> str:
     """The learning curves in one shape; a size that a rung failed at leaves a gap in its curve.
 
-    `beside` are rungs of other figures that shall have the same scale of scores.
+    `limits` are the ends of the scale of scores; by default those of `find_limits`.
     """
     recommended = evidence["verdict"]["recommended"]
     below = floors_below(evidence["rungs"])
@@ -69,7 +69,7 @@ def draw_curves(
     captions = {rung["rung"]: wrap_name(rung["rung"]) for rung in rungs}
     figure, axes = start_curves(shape, captions)
     ahead = {rung["rung"]: _ahead(rung) for rung in rungs}
-    _scale_axes(axes, [*rungs, *beside], sizes, shape, evidence["unit"], ahead, recommended)
+    _scale_axes(axes, limits or find_limits(evidence), sizes, shape, evidence["unit"], ahead)
     for layer, rung in enumerate(rungs):
         look, is_best = looks[rung["rung"]], rung["rung"] == recommended
         before = set(axes.get_children())
@@ -93,6 +93,17 @@ def _name_artists(axes: Axes, before: set[Artist], place: int) -> None:
     for i, artist in enumerate(child for child in axes.get_children() if child not in before):
         is_points = isinstance(artist, Line2D) and artist.get_marker() not in ("None", "", None)
         artist.set_gid(f"rung-{place}-{'points' if is_points else 'part'}-{i}")
+
+
+def find_limits(evidence: dict[str, Any]) -> tuple[float, float]:
+    """The ends of a scale that holds the intervals of what is drawn, and where its forecasts lead."""
+    below = floors_below(evidence["rungs"])
+    rungs = [rung for rung in evidence["rungs"] if rung["points"] and rung["rung"] not in below]
+    ahead = {rung["rung"]: _ahead(rung) for rung in rungs}
+    low, high = _score_range(rungs)
+    tops = [point["estimate"] + 0.01 for points in ahead.values() for point in points]
+    of_pick = [point["high"] for point in ahead.get(evidence["verdict"]["recommended"], [])]
+    return low, min(1.004, max([high, *tops, *of_pick]))
 
 
 def _flat(point: dict[str, Any]) -> dict[str, Any]:
@@ -222,20 +233,17 @@ def start_axes(
 
 def _scale_axes(
     axes: Axes,
-    rungs: Sequence[dict[str, Any]],
+    limits: tuple[float, float],
     sizes: Sequence[int],
     shape: Format,
     unit: str,
     ahead: dict[str, list[dict[str, Any]]],
-    recommended: str,
 ) -> None:
     axes.set_xscale("log")
     furthest = max([points[-1]["n_train"] for points in ahead.values() if points], default=sizes[-1])
     margin = (furthest / sizes[0]) ** 0.02
     axes.set_xlim(sizes[0] / margin, furthest * margin)
-    low, high = _score_range(rungs)
-    tops = [point["estimate"] + 0.01 for points in ahead.values() for point in points]
-    axes.set_ylim(low, min(1.004, max([high, *tops, *(point["high"] for point in ahead.get(recommended, []))])))
+    axes.set_ylim(*limits)
     axes.grid(axis="y", color=FAINT, lw=0.6)
     ticks = [*sizes, *([2 * sizes[-1], furthest] if furthest > sizes[-1] else [])]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
