@@ -32,7 +32,7 @@ from medladder.phantoms.drawn import draw
 from medladder.record.folder import StudyFolder
 from medladder.record.trials import Trial
 from medladder.report.page import render
-from untranslated import english_in
+from untranslated import english_in, english_in_drawings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -846,4 +846,7 @@ def test_nothing_of_its_report_is_left_in_english(whole: StudyFolder, tmp_path: 
     plan, cohort = folder.read_plan(), folder.read_cohort()
     names = [cohort.name, *cohort.classes, *(one.rung for one in plan.rungs)]
     names += [*plan.versions, *plan.versions.values()]
-    assert english_in(render(folder, language="ko"), names) == []
+    page = render(folder, language="ko")
+    assert english_in(page, names) == []
+    drawn = ["AUROC", *cohort.classes, *(word for one in plan.rungs for word in re.split(r"\W+", one.rung))]
+    assert english_in_drawings(page, drawn) == []

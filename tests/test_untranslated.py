@@ -14,7 +14,7 @@ from medladder.models.folder import CARD
 from medladder.record.folder import StudyFolder
 from medladder.report.page import render
 from report_studies import write_study
-from untranslated import english_in, plain_texts
+from untranslated import english_in, english_in_drawings, plain_texts
 
 STUDIES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -36,6 +36,9 @@ def test_english_is_found() -> None:
 def test_nothing_of_a_drawn_study_is_in_english(kind: str, tmp_path: Path) -> None:
     folder = write_study(tmp_path / "chest", **STUDIES[kind])
     assert _english_of(folder) == []
+    plan, cohort = folder.read_plan(), folder.read_cohort()
+    names = ["AUROC", *cohort.classes, *(one.rung for one in plan.rungs), *(one.kind for one in plan.rungs)]
+    assert english_in_drawings(render(folder, language="ko"), names) == []
 
 
 def _english_of(folder: StudyFolder) -> list[str]:

@@ -50,6 +50,17 @@ def english_in(page: str, names: Iterable[str] = ()) -> list[str]:
     return found
 
 
+def english_in_drawings(page: str, names: Iterable[str] = ()) -> list[str]:
+    """English words, single ones too, in the drawings of a page, less these names."""
+    found = []
+    for drawing in re.findall(r'<svg[^>]*class="drawing".*?</svg>', page, re.DOTALL):
+        for text in re.findall(r"<text[^>]*>([^<]+)", drawing):
+            for name in sorted(filter(None, names), key=len, reverse=True):
+                text = text.replace(name, "")
+            found += re.findall(r"[A-Za-z]{3,}", text)
+    return found
+
+
 def plain_texts(facts: Any) -> list[str]:
     """Texts in a file of a study that keeps no parts of them, as files of drawn studies do and older ones."""
     if isinstance(facts, list):

@@ -55,7 +55,7 @@ def draw_network(layers: Sequence[int], *, name: str, label: str) -> str:
 
     add_network(svg, drawn, left_out, place, spacing=19)
     add_counts_above(svg, drawn, place, 18)
-    for depth, role in ((0.0, "input"), (1.0, "output")):
+    for depth, role in ((0.0, tr("input")), (1.0, tr("output"))):
         add_text(svg, place(depth, 0)[0], height - 6, role, anchor="middle", colour=SOFT)
     if len(layers) > 2:
         hidden = translate(counted(len(layers) - 2, "one hidden layer", "{n} hidden layers"))

@@ -68,7 +68,7 @@ def draw_feature_maps(layers: Sequence[PlannedLayer], *, name: str, label: str) 
     add_row(svg, ["×".join(map(str, stack.layer.size)) for stack in stacks], centres, 246, colour=SOFT)
     for x, role in ((centres[0], tr("input")), (_WIDTH / 2 + 20, tr("feature maps"))):
         add_text(svg, x, _HEIGHT - 6, role, anchor="middle", colour=SOFT)
-    add_text(svg, _WIDTH - 2, _HEIGHT - 6, "output", anchor="end", colour=SOFT)
+    add_text(svg, _WIDTH - 2, _HEIGHT - 6, tr("output"), anchor="end", colour=SOFT)
     return to_text(svg)
 
 

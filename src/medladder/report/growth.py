@@ -208,7 +208,7 @@ def _scale_axes(axes: Axes, grown: Sequence[Growth], image_shape: Sequence[int],
     axes.axvline(here, color=INK, lw=0.8, dashes=(1.5, 3), zorder=1)
     is_left = here < math.sqrt(sides[0] * sides[-1])
     axes.annotate(
-        " × ".join(map(str, grid)) + " here",
+        tr("{size} here", size=" × ".join(map(str, grid))),
         (here, 1),
         xycoords=("data", "axes fraction"),
         xytext=(6 if is_left else -6, -shape.font - 4),

@@ -55,7 +55,7 @@ def _draw(
     shape: Format,
     name: str,
 ) -> str:
-    captions = {"trained": ["trained"], "random": ["random", "weights"]}
+    captions = {"trained": [tr("trained")], "random": tr("random weights").split(" ")}
     figure, axes = start_layers(
         network["layers"],
         shape,

@@ -85,7 +85,7 @@ def draw_parted(layers: Sequence[PlannedLayer], last: int | None, *, name: str, 
         add(svg, "rect", x=4, width=edge - 6.5, stroke=NAVY, stroke_width=1.8, stroke_dasharray="6 4", **box)
         add_text(svg, 4, top - 10, tr("feature extractor"), colour=NAVY, weight="600")
     add(svg, "rect", x=edge + 2.5, width=right - edge - 2.5, stroke=GREEN, stroke_width=2.4, **box)
-    add_text(svg, right, top - 10, "classifier", anchor="end", colour=GREEN, weight="600")
+    add_text(svg, right, top - 10, tr("classifier"), anchor="end", colour=GREEN, weight="600")
     _name_layers(svg, spans, bottom + 18)
     return to_text(svg)
 
