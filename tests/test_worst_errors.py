@@ -12,6 +12,7 @@ from medladder.evidence.scores import FoldScores, Units, units_of
 from medladder.evidence.weighing import weigh
 from medladder.report.page import render
 from medladder.study import keep_errors
+from report_studies import write_study
 
 
 def scores_of(
@@ -64,3 +65,17 @@ def test_pictures_are_kept_shown_and_replaced(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in study.pictures.glob("error-*.png")} == first
     keep_errors(study, cohort, [])
     assert not list(study.pictures.glob("error-*.png"))
+
+
+def test_pictures_without_room_are_listed_without(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "chest")
+    evidence = folder.read_evidence()
+    errors = [{"row": row, "truth": 0, "decided": 1, "probability": 0.9, "images": 1} for row in range(12)]
+    folder.write_json("evidence.json", {**evidence, "errors": errors})
+    for row in range(12):
+        folder.write_bytes(f"pictures/error-{row}.png", b"x" * 100_000)
+    page = render(folder)
+    section = page[page.index('<section id="errors">') :].split("</section>")[0]
+    assert section.count("<li>") == 12
+    assert section.count("<img") == 7
+    assert len(page.encode()) < 5_000_000

@@ -44,6 +44,7 @@ SEVERITIES = {"stop": phrase("stop"), "warning": phrase("warning"), "note": phra
 _ADDED = {"rungs": phrase("rungs"), "sizes": phrase("sizes"), "repeats": phrase("repeats")}
 _PICTURE_BYTES = 1_200_000  # of examples on one page, before base64: the page stays well under 3 MB
 _PICTURES_A_CLASS = 6
+_ERROR_BYTES = 700_000  # of the worst errors' pictures, likewise; what has no room is listed without
 
 
 def write_report(run: StudyFolder | str | os.PathLike[str], *, language: str = "en") -> Path:
@@ -150,9 +151,12 @@ def say_scores(rows: Sequence[tables.RungRow], n_train: int, unit: str) -> str:
 
 def _show_errors(folder: StudyFolder, evidence: dict[str, Any], classes: Sequence[str]) -> dict[str, Any] | None:
     """The worst errors, with their pictures where the study kept them; None where there are none."""
-    shown = []
+    shown, room = [], _ERROR_BYTES
     for error in evidence.get("errors", []):
         path = folder.pictures / f"error-{error['row']}.png"
+        n_bytes = path.stat().st_size if path.is_file() else 0
+        is_shown = 0 < n_bytes <= room
+        room -= n_bytes if is_shown else 0
         shown.append(
             {
                 "row": error["row"] + 1,
@@ -160,7 +164,7 @@ def _show_errors(folder: StudyFolder, evidence: dict[str, Any], classes: Sequenc
                 "decided": classes[error["decided"]],
                 "probability": f"{error['probability']:.2f}",
                 "images": error["images"],
-                "picture": base64.b64encode(path.read_bytes()).decode("ascii") if path.is_file() else None,
+                "picture": base64.b64encode(path.read_bytes()).decode("ascii") if is_shown else None,
             }
         )
     if not shown:
