@@ -91,6 +91,13 @@ def test_what_no_study_can_know_is_left_to_its_authors(tmp_path: Path) -> None:
         assert {answers(study, name)[number][0] for number in numbers} == {"author"}
 
 
+def test_what_is_doubtful_is_said_on_the_page(tmp_path: Path) -> None:
+    doubts = {one.name: one.doubt for one in answer_checklists(asked(write_study(tmp_path / "chest")))}
+    assert doubts["TRIPOD+AI"] is doubts["STARD-AI"] is None
+    assert "could not be checked" in doubts["CLAIM 2024"]
+    assert render(write_study(tmp_path / "chest")).count("could not be checked") == 1
+
+
 def test_counts_are_of_what_applies() -> None:
     whole = Checklist("a", "b", "c", ())
     assert (whole.n_filled, whole.n_asked) == (0, 0)

@@ -79,6 +79,8 @@ class Checklist:
     citation: str
     link: str
     items: tuple[Item, ...]
+    doubt: str | None = None
+    """What is not certain of its numbers."""
 
     @property
     def n_filled(self) -> int:
@@ -459,6 +461,12 @@ _STARD = {
     "35": "ethical issues", "36": "registration", "37": "protocol", "38": "funding", "39": "interests",
     "40a": "availability", "40b": "audit",
 }  # fmt: skip
+
+_DOUBTS = {
+    "CLAIM 2024": phrase(
+        "The numbers of this list could not be checked against its publication: go by the items' names."
+    )
+}
 
 LISTS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("CLAIM 2024", "Tejani et al. 2024", "https://doi.org/10.1148/ryai.240300", _CLAIM),
