@@ -101,6 +101,7 @@ def answer_checklists(study: Study) -> list[Checklist]:
             citation,
             link,
             tuple(Item(number, translate(_TOPICS[topic][0]), _answer(topic, study)) for number, topic in items.items()),
+            translate(_DOUBTS[name]) if name in _DOUBTS else None,
         )
         for name, citation, link, items in LISTS
     ]
