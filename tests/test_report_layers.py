@@ -211,7 +211,7 @@ def test_a_page_with_layers_stands_alone(inspected: StudyFolder) -> None:
     assert len(ids) == len(set(ids))
     assert {value[1:] for value in page.values("href") if value.startswith("#")} <= set(ids)
     for reference in page.values("src", "href"):
-        assert re.match(r"#|data:|https://doi\.org/", reference), reference
+        assert re.match(r"#|data:|https://(doi|arxiv|jmlr)\.org/", reference), reference
     assert all(attrs.get("alt") for tag, attrs in page.tags if tag == "img")
     assert all(attrs.get("aria-label") for tag, attrs in page.tags if tag == "svg" and attrs.get("class") == "drawing")
     assert write_report(inspected).read_text("utf-8") == text

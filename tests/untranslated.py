@@ -44,6 +44,7 @@ def english_in(page: str, names: Iterable[str] = ()) -> list[str]:
     known = sorted({name for name in names if name}, key=len, reverse=True)
     found = []
     for text in parser.texts:
+        text = re.sub(r"--[a-z-]+(?: [A-Z]+\b)?", "", text)  # an option and what it takes
         for name in known:
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", " · ", text)
         found += _WORDS.findall(" ".join(text.split()))
