@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
@@ -51,7 +51,7 @@ def english_in(page: str, names: Iterable[str] = ()) -> list[str]:
     return found
 
 
-def english_in_drawings(page: str, names: Iterable[str] = ()) -> list[str]:
+def english_in_drawings(page: str, names: Sequence[str] = ()) -> list[str]:
     """English words, single ones too, in the drawings of a page, less these names."""
     found = []
     for drawing in re.findall(r'<svg[^>]*class="drawing".*?</svg>', page, re.DOTALL):
@@ -59,7 +59,8 @@ def english_in_drawings(page: str, names: Iterable[str] = ()) -> list[str]:
             for name in sorted(filter(None, names), key=len, reverse=True):
                 text = text.replace(name, "")
             found += re.findall(r"[A-Za-z]{3,}", text)
-    return found
+    # Names that are too long for their place are cut.
+    return [word for word in found if not any(name.startswith(word) for name in names)]
 
 
 def plain_texts(facts: Any) -> list[str]:
