@@ -34,6 +34,7 @@ def _environment() -> jinja2.Environment:
         wording.percent,
         wording.whole_percent,
         wording.date,
+        wording.say_group,
         wording.keep_together,
         of_record,
     ):

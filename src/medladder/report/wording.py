@@ -9,11 +9,13 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ..evidence.reading import UNITS as UNITS
-from ..language import speaking, spoken, tr, translate  # noqa: F401 (speaking is for the examples)
+from ..language import phrase, speaking, spoken, tr, translate  # noqa: F401 (speaking is for the examples)
+from ..record.grouping import UNNAMED
 
 ABSENT = "–"
 _MINUS = "\N{MINUS SIGN}"
 _LARGE = {"en": ((" billion", 1e9), (" million", 1e6)), "ko": (("억", 1e8), ("만", 1e4))}
+_UNNAMED = phrase("(none)")
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -173,6 +175,23 @@ def seconds(value: float) -> str:
     if value < 0.0995:
         return f"{value:.2g}" if value >= 0.001 else "<0.001"
     return f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
+
+
+def say_group(name: str) -> str:
+    """A group of a column: thirds of its numbers in words, other names as they are.
+
+    Example
+    -------
+    >>> say_group("above 61 to 72"), say_group("f")
+    ('above 61 to 72', 'f')
+    """
+    if found := re.fullmatch(r"up to (\S+)", name):
+        return tr("up to {high}", high=found[1])
+    if found := re.fullmatch(r"above (\S+) to (\S+)", name):
+        return tr("above {low} to {high}", low=found[1], high=found[2])
+    if found := re.fullmatch(r"above (\S+)", name):
+        return tr("above {low}", low=found[1])
+    return translate(_UNNAMED) if name == UNNAMED else name
 
 
 def keep_together(text: str) -> Markup:
