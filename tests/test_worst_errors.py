@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from typer.testing import CliRunner
 
 import medladder as ml
+from medladder.cli import app
 from medladder.evidence.errors import OF_A_KIND, find_worst
 from medladder.evidence.scores import FoldScores, Units, units_of
 from medladder.evidence.weighing import weigh
@@ -65,6 +67,32 @@ def test_pictures_are_kept_shown_and_replaced(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in study.pictures.glob("error-*.png")} == first
     keep_errors(study, cohort, [])
     assert not list(study.pictures.glob("error-*.png"))
+
+
+def test_a_study_run_again_without_pictures_keeps_none_of_test_patients(tmp_path: Path) -> None:
+    """As the page advises whoever may not show them."""
+    words = [
+        "study",
+        "demo:nodule",
+        "--image-size",
+        "16",
+        "--out",
+        str(tmp_path / "study"),
+        "--rungs",
+        "prior,logistic",
+    ]
+    words += ["--sizes", "60", "--repeats", "2", "--jobs", "1", "--no-inspection"]
+    page = tmp_path / "study" / "report.html"
+    assert CliRunner().invoke(app, words).exit_code == 0
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "study" / "pictures").glob("error-*.png")}
+    assert kept
+    assert "images of test patients" in page.read_text()
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert kept == {path.name: path.read_bytes() for path in (tmp_path / "study" / "pictures").glob("error-*.png")}
+    assert CliRunner().invoke(app, [*words, "--no-pictures"]).exit_code == 0
+    assert not list((tmp_path / "study" / "pictures").glob("error-*.png"))
+    assert "images of test patients" not in page.read_text()
+    assert '<section id="errors">' in page.read_text()
 
 
 def test_pictures_without_room_are_listed_without(tmp_path: Path) -> None:

@@ -162,8 +162,8 @@ def _run(
         progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
         raise typer.Exit(130) from None
     evidence = weigh(folder).to_json()
-    if shown["pictures"]:
-        keep_errors(folder, cohort, [error["row"] for error in evidence["errors"]])
+    # Without pictures those that an earlier run kept go too: they are of test patients.
+    keep_errors(folder, cohort, [error["row"] for error in evidence["errors"]] if shown["pictures"] else [])
     page = write_report(folder, language=language)
     if as_json:
         print_json({"run": str(folder.path), "report": str(page), "evidence": evidence})
