@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import logit
+from scipy.special import expit, logit
 
-from .intervals import Interval, quantile
+from .intervals import Interval, quantile, wilson_interval
 from .scores import FoldScores
 
-THRESHOLDS = tuple((np.arange(1, 50) / 50).round(2).tolist())
-"""Probabilities in use from which on one acts."""
+_STEPS = (0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
+_N_FINE = 40  # with steps of at most a fifth of the prevalence they reach three times as far as it
 
 
 @dataclass(frozen=True)
 class NetBenefit:
     """Net benefit of acting from one threshold on, in true positives a patient; `of_all` is that of acting on all.
 
-    The interval holds the chance of the test patients alone, and a little more than that: a mean over repeats varies
-    less than one decision does.
+    The interval holds the chance of the test patients alone, at this threshold alone, and a little more than that: a
+    mean over repeats varies less than one decision does.
     """
 
     threshold: float
@@ -34,44 +34,53 @@ class NetBenefit:
         return {"threshold": self.threshold, "net_benefit": self.benefit.to_json(), "of_all": self.of_all}
 
 
+def thresholds_at(prevalence: float) -> tuple[float, ...]:
+    """Probabilities in use from which on one acts: every 2 %, and closer ones where the class is rare.
+
+    Example
+    -------
+    >>> thresholds_at(0.3)[:3], thresholds_at(0.01)[:3], thresholds_at(0.01)[-2:]
+    ((0.02, 0.04, 0.06), (0.002, 0.004, 0.006), (0.96, 0.98))
+    """
+    step = next((one for one in _STEPS if one <= prevalence / 5 * (1 + 1e-9)), _STEPS[-1])
+    fine = step * np.arange(1, _N_FINE + 1)
+    return tuple(np.unique(np.concatenate([fine, np.arange(1, 50) / 50]).round(4)).tolist())
+
+
 def decision_curve(
-    folds: Sequence[FoldScores], prevalence: float, trained_prevalence: float, *, confidence: float
+    folds: Sequence[FoldScores], prevalence: float, trained: Sequence[float], *, confidence: float
 ) -> tuple[NetBenefit, ...]:
     """The decision curve of the positive class of two, were it as common as `prevalence`, 0–1.
 
-    A probability p given where the class had the share `trained_prevalence` means another one in use: the logits differ
-    by those of the two shares. Sensitivity and specificity are means over repeats.
+    `trained` is how common the class was where each fold's rungs learned. A probability given there means another one
+    in use: the logits differ by those of the two shares. Sensitivity and specificity are means over repeats.
 
     Source
     ------
-    Vickers & Elkin 2006, doi:10.1177/0272989X06295361.
+    Vickers & Elkin 2006, doi:10.1177/0272989X06295361. Interval: Wilson's of both shares, put together as in Zou &
+    Donner 2008, doi:10.1002/sim.3095.
     """
-    share = logit(prevalence) - logit(trained_prevalence)
+    shifts = [float(logit(prevalence) - logit(share)) for share in trained]
+    z = quantile(np.inf, confidence)
     found = []
-    for threshold in THRESHOLDS:
+    for threshold in thresholds_at(prevalence):
         # Where training saw it, this threshold was another one.
-        here = 1 / (1 + np.exp(-(logit(threshold) - share)))
-        hits, n_sick = _called(folds, here, truth=1)
-        alarms, n_well = _called(folds, here, truth=0)
-        odds = threshold / (1 - threshold)
-        benefit = hits * prevalence - alarms * (1 - prevalence) * odds
-        variance = prevalence**2 * _variance(hits, n_sick) + ((1 - prevalence) * odds) ** 2 * _variance(alarms, n_well)
-        half = quantile(np.inf, confidence) * float(np.sqrt(variance))
-        of_all = prevalence - (1 - prevalence) * odds
-        found.append(NetBenefit(threshold, Interval(benefit, benefit - half, benefit + half), of_all))
+        here = [float(expit(logit(threshold) - shift)) for shift in shifts]
+        hits, alarms = (wilson_interval(*_called(folds, here, truth=truth), quantile=z) for truth in (1, 0))
+        gain, cost = prevalence, (1 - prevalence) * threshold / (1 - threshold)
+        benefit = gain * hits.estimate - cost * alarms.estimate
+        down = np.hypot(gain * (hits.estimate - hits.low), cost * (alarms.high - alarms.estimate))
+        up = np.hypot(gain * (hits.high - hits.estimate), cost * (alarms.estimate - alarms.low))
+        interval = Interval(benefit, benefit - float(down), benefit + float(up))
+        found.append(NetBenefit(threshold, interval, gain - cost))
     return tuple(found)
 
 
-def _called(folds: Sequence[FoldScores], threshold: float, *, truth: int) -> tuple[float, int]:
+def _called(folds: Sequence[FoldScores], thresholds: Sequence[float], *, truth: int) -> tuple[float, int]:
     """The share of the units of one class called positive, its mean over repeats, and how many units these are."""
     called: list[Float[np.ndarray, " unit"]] = [
-        (fold.probabilities[:, fold.truth == truth, 1] >= threshold).mean(axis=0) for fold in folds
+        (fold.probabilities[:, fold.truth == truth, 1] >= threshold).mean(axis=0)
+        for fold, threshold in zip(folds, thresholds, strict=True)
     ]
     each = np.concatenate(called)
     return float(each.mean()), len(each)
-
-
-def _variance(share: float, n: int) -> float:
-    """Of a share seen on n units, by half a unit more of either kind: all or none is not certain."""
-    smoothed = (share * n + 0.5) / (n + 1)
-    return smoothed * (1 - smoothed) / n

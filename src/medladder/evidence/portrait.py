@@ -75,14 +75,17 @@ def portray(scores: Scores, rung: str, n_train: int) -> Portrait | None:
     curve = (
         ()
         if prevalence is None or len(classes) != 2
-        else decision_curve(whole, prevalence, trained_share(scores.cohort), confidence=CONFIDENCE)
+        else decision_curve(
+            whole, prevalence, [trained_share(scores.cohort, fold.fold) for fold in whole], confidence=CONFIDENCE
+        )
     )
     return Portrait(n_train, roc, mean_curve(folds, classes, confidence=CONFIDENCE), curve)
 
 
-def trained_share(cohort: CohortRecord) -> float:
-    """How common the positive class of two is among the images that training may see, 0–1."""
-    return float((cohort.labels[cohort.test_fold >= -1] == 1).mean())
+def trained_share(cohort: CohortRecord, fold: int) -> float:
+    """How common the positive class of two is among the images of one fold's training pool, 0–1."""
+    pool = (cohort.test_fold >= -1) & (cohort.test_fold != fold)
+    return float((cohort.labels[pool] == 1).mean())
 
 
 def _sensitivities(folds: Sequence[FoldScores], k: int) -> Float[np.ndarray, " alarm"]:

@@ -274,7 +274,7 @@ def _at_prevalence(scores: Scores, recalls: Sequence[Interval | None], done: Seq
     )
     weights = np.array([(trial.decision or {})["weights"] for trial in done])
     threshold = float((weights[:, 1] / weights.sum(axis=1)).mean())
-    trained = trained_share(scores.cohort)
+    trained = float(np.mean([trained_share(scores.cohort, trial.fold) for trial in done]))
     return at_prevalence(specificity, sensitivity, prevalence, threshold, trained, confidence=CONFIDENCE)
 
 

@@ -164,19 +164,24 @@ def say_decision(points: Sequence[Mapping[str, Any]]) -> str:
     >>> say_decision([{"threshold": 0.1, **better}, {"threshold": 0.12, **better}])
     'Acting on it is shown better than acting on all or on none from a threshold of 10 % to one of 12 %.'
     """
-    runs: list[list[float]] = [[]]
-    for one in points:
-        if one["net_benefit"]["low"] > max(0.0, one["of_all"]):
-            runs[-1].append(one["threshold"])
-        elif runs[-1]:
-            runs.append([])
-    longest = max(runs, key=len)
+    longest = _shown_better(points)
     if not longest:
         return tr("At no threshold is acting on it shown better than acting on all or on none.")
     return tr(
         "Acting on it is shown better than acting on all or on none from a threshold of {low} to one of {high}.",
         low=wording.percent(longest[0]), high=wording.percent(longest[-1]),
     )  # fmt: skip
+
+
+def _shown_better(points: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The longest run of thresholds at which the interval lies above acting on all and on none."""
+    runs: list[list[float]] = [[]]
+    for one in points:
+        if one["net_benefit"]["low"] > max(0.0, one["of_all"]):
+            runs[-1].append(one["threshold"])
+        elif runs[-1]:
+            runs.append([])
+    return max(runs, key=len)
 
 
 def draw_decision(
@@ -193,7 +198,9 @@ def draw_decision(
     x = [one["threshold"] for one in shown]
     estimate, low, high = ([one["net_benefit"][key] for one in shown] for key in ("estimate", "low", "high"))
     top = max([*high, shown[0]["of_all"]])
-    axes.set_xlim(0, x[-1] + 0.01)
+    if top <= 0:  # worse than none throughout: its best is still seen
+        top = -5 * max(estimate)
+    axes.set_xlim(0, 1.02 * x[-1])
     axes.set_ylim(-0.25 * top, 1.08 * top)
     axes.set_xlabel(tr("Threshold probability"), color=SOFT, labelpad=7)
     axes.set_ylabel(tr("Net benefit"), color=SOFT, fontsize=shape.font, labelpad=7)
@@ -219,9 +226,9 @@ def draw_decision(
 
 
 def _reach(points: Sequence[Mapping[str, Any]]) -> float:
-    """Thresholds far above the prevalence, at which nobody acts, would press the rest together."""
+    """How far to draw: far above the prevalence would press the rest together; what is said is shown."""
     crossing = next((one["threshold"] for one in points if one["of_all"] < 0), 0.5)
-    return float(min(0.98, max(0.3, 3 * crossing)))
+    return float(max([3 * crossing, *_shown_better(points)]))
 
 
 def draw_reliability(bins: Sequence[Mapping[str, Any]], rung: str, look: Look, shape: Format) -> str:

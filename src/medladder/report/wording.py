@@ -110,18 +110,19 @@ def ratio(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share from 0 to 1, to a tenth where it is small.
+    """A share from 0 to 1, to a tenth where it is small, to a hundredth below that.
 
     Example
     -------
-    >>> percent(0.3176), percent(0.0114)
-    ('32 %', '1.1 %')
+    >>> percent(0.3176), percent(0.0114), percent(0.0004)
+    ('32 %', '1.1 %', '0.04 %')
     >>> with speaking("ko"):
     ...     percent(0.3176)
     '32%'
     """
     space = "" if spoken() == "ko" else " "
-    return f"{100 * share:.0f}{space}%" if share >= 0.095 else f"{100 * share:.1f}{space}%"
+    digits = 0 if share >= 0.095 else 1 if share >= 0.00095 or share == 0 else 2
+    return f"{100 * share:.{digits}f}{space}%"
 
 
 def whole_percent(share: float) -> str:
