@@ -58,12 +58,12 @@ class _Worker:
         self._until = 0.0
         self.was_slow = False
 
-    def ask(self, jobs: Sequence[Job]) -> list[Answer]:
-        """Answers in order, pixels under `pixels`; fewer than jobs where one ended the process or was too slow."""
+    def ask(self, jobs: Sequence[Job]) -> Iterator[Answer]:
+        """Answers as they come, pixels under `pixels`; fewer than jobs where one ended the process or was too slow."""
         self.was_slow = False
-        answers: list[Answer] = []
         if self._is_closed:
-            return answers
+            return
+        n_answered = 0
         self._until = time.monotonic() + _SECONDS_TO_START
         is_new = self._process is None
         process = self._process or self._start()
@@ -81,15 +81,16 @@ class _Worker:
                 line = process.stdout.readline()
                 if not line.endswith(b"\n"):
                     break
-                answers.append(_with_pixels(json.loads(line), process))
+                answer = _with_pixels(json.loads(line), process)
                 self._allow(jobs[min(at + 1, len(jobs) - 1)])
+                n_answered += 1
+                yield answer
         except (OSError, EOFError, ValueError):
             pass  # the process ended
         finally:
             watched.set()
-        if len(answers) < len(jobs):
-            self.end()
-        return answers
+            if n_answered < len(jobs):
+                self.end()
 
     def _allow(self, job: Job) -> None:
         self._until = time.monotonic() + SECONDS_A_FILE * _files_of(job)
@@ -179,14 +180,26 @@ class Pool:
             threads.shutdown(wait=False, cancel_futures=True)
 
     def _answer_bundle(self, jobs: list[Job], asked: _Asked) -> list[Answer]:
+        return list(self._answers(jobs, asked))
+
+    def answer_together(self, jobs: Sequence[Job]) -> Iterator[Answer]:
+        """Answers of one process, each as soon as it is there; for a few jobs, and from several threads at once."""
+        return self._answers(jobs, _Asked())
+
+    def _answers(self, jobs: Sequence[Job], asked: _Asked) -> Iterator[Answer]:
         worker = self._idle.get()
         asked.busy.add(worker)
+        n_answered = 0
         try:
-            answers = worker.ask(jobs)
-            while len(answers) < len(jobs) and not asked.is_stopped:
-                answers.append(self._blame(worker, jobs[len(answers)]))
-                answers += worker.ask(jobs[len(answers) :]) if len(answers) < len(jobs) else []
-            return answers
+            while n_answered < len(jobs):
+                for answer in worker.ask(jobs[n_answered:]):
+                    n_answered += 1
+                    yield answer
+                if asked.is_stopped:
+                    return
+                if n_answered < len(jobs):
+                    n_answered += 1
+                    yield self._blame(worker, jobs[n_answered - 1])
         finally:
             asked.busy.discard(worker)
             self._idle.put(worker)

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt
+from jaxtyping import UInt
 
 from medladder.archive import read_images
 from medladder.errors import ImageError, InputError
@@ -25,10 +25,8 @@ from medladder.images.prepare import Preparation, prepare
 from medladder.images.reading import Source, find_sources
 from medladder.progress import QUIET, Progress
 
+from .answering import Answering
 from .seeing import as_seen, has_foreign_colour
-
-if TYPE_CHECKING:
-    from .model import Model
 
 FILES_AT_ONCE = 256
 """Decoded ahead of the model: enough to fill a batch, few enough to fit in memory at any working size."""
@@ -36,12 +34,12 @@ FILES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image; `probabilities` in the order of its classes."""
+    """What a model says of one image: `probabilities` in the order of its classes, and a flag, None if nothing knows."""
 
     file: str
     probabilities: tuple[float, ...]
     decision: str
-    unlike_training: bool
+    unlike_training: bool | None
 
 
 @dataclass(frozen=True)
@@ -74,14 +72,14 @@ class Predictions:
         names = [f"probability_{name}" for name in self.classes]
         table.writerow(["file", "decision", "unlike_training", *names, "unreadable"])
         for one in self.predictions:
-            flag = "yes" if one.unlike_training else "no"
+            flag = {True: "yes", False: "no", None: ""}[one.unlike_training]
             table.writerow([one.file, one.decision, flag, *(f"{p:.6f}" for p in one.probabilities), ""])
         for file, reason in self.unreadable.items():
             table.writerow([file, "", "", *("" for _ in names), reason])
         return text.getvalue()
 
 
-def predict_files(model: Model, paths: Sequence[str | Path], *, progress: Progress = QUIET) -> Predictions:
+def predict_files(asked: Answering, paths: Sequence[str | Path], *, progress: Progress = QUIET) -> Predictions:
     """Predict image files, every image below folders, and the `*_images` arrays of npz files.
 
     A file that cannot be read is named with the reason and the others go on. A colour picture given to a model of grey
@@ -92,16 +90,15 @@ def predict_files(model: Model, paths: Sequence[str | Path], *, progress: Progre
     InputError
         A path is not there or of another kind, no image is below a folder, or none of the files can be read.
     """
-    preparation, shape = model.record.preparation, model.record.shape
-    wanted, unreadable = _sorted_out(list(_named(paths)), preparation)
+    wanted, unreadable = sort_out(list(_named(paths)), asked.preparation)
     answered: list[Prediction] = []
     with progress.follow("Predicting", len(wanted)) as advance:
-        decoded = _decoded(wanted, preparation, shape)
+        decoded = _decoded(wanted, asked.preparation, asked.shape)
         while block := list(islice(decoded, FILES_AT_ONCE)):
             known = [one for one in block if one.pixels is not None]
             unreadable |= {one.file: one.reason for one in block if one.pixels is None}
             if known:
-                answered += _answers(model, known)
+                answered += answer(asked, known)
             advance(len(block))
     if not answered:
         file, reason = next(iter(unreadable.items()))
@@ -110,11 +107,13 @@ def predict_files(model: Model, paths: Sequence[str | Path], *, progress: Progre
             needed=f"An npz, or {READABLE}",
             do="Open one in a viewer; export them again if it fails there too.",
         )
-    return Predictions(model.record.classes, tuple(answered), unreadable)
+    return Predictions(asked.classes, tuple(answered), unreadable)
 
 
 @dataclass(frozen=True, eq=False)
-class _Decoded:
+class Decoded:
+    """An image at working size as a model sees it, or the reason why there is none."""
+
     file: str
     pixels: UInt[np.ndarray, "..."] | None = None
     is_foreign: bool = False
@@ -122,7 +121,7 @@ class _Decoded:
 
 
 @dataclass(frozen=True, eq=False)
-class _Wanted:
+class Wanted:
     """The files that make an image, or one image of an array."""
 
     file: str
@@ -131,7 +130,7 @@ class _Wanted:
     pixels: UInt[np.ndarray, "..."] | None = None
 
 
-def _named(paths: Sequence[str | Path]) -> Iterator[_Wanted]:
+def _named(paths: Sequence[str | Path]) -> Iterator[Wanted]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
@@ -139,9 +138,9 @@ def _named(paths: Sequence[str | Path]) -> Iterator[_Wanted]:
         elif path.is_file() and path.suffix.lower() == ".npz":
             for name, images in read_images(path).items():
                 for place, pixels in enumerate(images):
-                    yield _Wanted(f"{given}:{name}[{place}]", pixels=pixels)
+                    yield Wanted(f"{given}:{name}[{place}]", pixels=pixels)
         elif path.is_file() and path.suffix.lower() not in (".csv", ".json", ".txt"):
-            yield _Wanted(str(given), (path,))
+            yield Wanted(str(given), (path,))
         else:
             raise InputError(
                 found=f"{path} is a file of another kind." if path.exists() else f"{path} is not there.",
@@ -150,7 +149,7 @@ def _named(paths: Sequence[str | Path]) -> Iterator[_Wanted]:
             )
 
 
-def _sorted_out(named: Sequence[_Wanted], preparation: Preparation) -> tuple[list[_Wanted], dict[str, str]]:
+def sort_out(named: Sequence[Wanted], preparation: Preparation) -> tuple[list[Wanted], dict[str, str]]:
     """What files make images, put together as they were for training, and what does not, with the reason."""
     arrays = [one for one in named if one.pixels is not None]
     files = [one for one in named if one.pixels is None]
@@ -158,23 +157,23 @@ def _sorted_out(named: Sequence[_Wanted], preparation: Preparation) -> tuple[lis
         return list(named), {}
     paths = [one.paths[0] for one in files]
     sources, refused = find_sources(headers_of(paths), preparation.stacks, axes=len(preparation.size))
-    images = [_Wanted(_name_of(source, files), tuple(paths[i] for i in source.members), source) for source in sources]
+    images = [Wanted(_name_of(source, files), tuple(paths[i] for i in source.members), source) for source in sources]
     return arrays + images, {files[place].file: reason for place, reason in refused.items()}
 
 
-def _name_of(source: Source, files: Sequence[_Wanted]) -> str:
+def _name_of(source: Source, files: Sequence[Wanted]) -> str:
     first = files[source.members[0]].file
     return first if source.frame is None else f"{first}[{source.frame}]"
 
 
-def _below(folder: Path) -> Iterator[_Wanted]:
+def _below(folder: Path) -> Iterator[Wanted]:
     found = False
     for place, inner, files in os.walk(folder):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(files):
             if is_image_name(name) and not name.startswith("."):
                 found = True
-                yield _Wanted(str(Path(place) / name), (Path(place) / name,))
+                yield Wanted(str(Path(place) / name), (Path(place) / name,))
     if not found:
         raise InputError(
             found=f"{folder} holds no image.",
@@ -183,29 +182,36 @@ def _below(folder: Path) -> Iterator[_Wanted]:
         )
 
 
-def _decoded(wanted: Sequence[_Wanted], preparation: Preparation, shape: tuple[int, ...]) -> Iterator[_Decoded]:
+def _decoded(wanted: Sequence[Wanted], preparation: Preparation, shape: tuple[int, ...]) -> Iterator[Decoded]:
     """In order; files come from the decoding pool, which is ahead of whoever asks."""
-    settings = preparation.to_json()
-    jobs = (job_of(one.paths, one.source or Source((0,), ()), settings) for one in wanted if one.pixels is None)
-    answers = decoding_pool().answer(jobs)
+    answers = decoding_pool().answer(job_for(one, preparation) for one in wanted if one.pixels is None)
     for one in wanted:
         if one.pixels is not None:
             yield _of_array(one.file, one.pixels, preparation, shape)
             continue
         answer = next(answers)
-        if "reason" in answer:
-            yield _Decoded(one.file, reason=answer["reason"])
-        else:
-            pixels = answer["pixels"]
-            yield _Decoded(one.file, as_seen(pixels, shape), is_foreign=has_foreign_colour(pixels, shape))
+        yield of_worker(one.file, answer, shape)
 
 
-def _of_array(file: str, pixels: UInt[np.ndarray, "..."], preparation: Preparation, shape: tuple[int, ...]) -> _Decoded:
+def job_for(wanted: Wanted, preparation: Preparation) -> dict[str, Any]:
+    """What a decoding process is asked to do."""
+    return job_of(wanted.paths, wanted.source or Source((0,), ()), preparation.to_json())
+
+
+def of_worker(file: str, answer: dict[str, Any], shape: tuple[int, ...]) -> Decoded:
+    """What a decoding process answered."""
+    if "reason" in answer:
+        return Decoded(file, reason=answer["reason"])
+    pixels = answer["pixels"]
+    return Decoded(file, as_seen(pixels, shape), is_foreign=has_foreign_colour(pixels, shape))
+
+
+def _of_array(file: str, pixels: UInt[np.ndarray, "..."], preparation: Preparation, shape: tuple[int, ...]) -> Decoded:
     try:
         prepared = prepare(Image(pixels), preparation)
     except ImageError as error:
-        return _Decoded(file, reason=error.reason)
-    return _Decoded(file, as_seen(prepared, shape), is_foreign=has_foreign_colour(pixels, shape))
+        return Decoded(file, reason=error.reason)
+    return Decoded(file, as_seen(prepared, shape), is_foreign=has_foreign_colour(pixels, shape))
 
 
 def read_prepared(path: Path, preparation: Preparation, shape: tuple[int, ...]) -> tuple[UInt[np.ndarray, "..."], bool]:
@@ -228,10 +234,10 @@ def read_prepared(path: Path, preparation: Preparation, shape: tuple[int, ...]) 
     return decoded.pixels, decoded.is_foreign
 
 
-def _one(path: Path) -> _Wanted:
+def _one(path: Path) -> Wanted:
     inside = re.fullmatch(r"(.+\.npz):(\w+)\[(\d+)\]", str(path), re.IGNORECASE)
     if path.is_file() and path.suffix.lower() != ".npz":
-        return _Wanted(str(path), (path,))
+        return Wanted(str(path), (path,))
     if inside is None or not Path(inside[1]).is_file():
         is_archive = path.is_file()
         what = "an npz of several images" if is_archive else "a folder" if path.is_dir() else "not there"
@@ -246,16 +252,19 @@ def _one(path: Path) -> _Wanted:
             needed=f"{inside[1]} holds {listed}, counted from 0.",
             do="Name one of these.",
         )
-    return _Wanted(str(path), pixels=arrays[inside[2]][int(inside[3])])
+    return Wanted(str(path), pixels=arrays[inside[2]][int(inside[3])])
 
 
-def _answers(model: Model, known: Sequence[_Decoded]) -> Iterator[Prediction]:
+def answer(asked: Answering, known: Sequence[Decoded]) -> list[Prediction]:
+    """Predict images that could be read."""
     is_deep = any(one.pixels is not None and one.pixels.dtype == np.uint16 for one in known)
     images = np.stack([_at_depth(one.pixels, is_deep=is_deep) for one in known if one.pixels is not None])
-    probabilities: Float[np.ndarray, "image class_"] = model.predict_proba(images)
-    decided, unlike = model.decide(probabilities), model.is_unlike(images)
-    for one, row, class_, flag in zip(known, probabilities.tolist(), decided.tolist(), unlike.tolist(), strict=True):
-        yield Prediction(one.file, tuple(row), model.record.classes[class_], bool(flag) or one.is_foreign)
+    probabilities = asked.ask(images)
+    decided, unlike = asked.decide(probabilities), asked.is_unlike(images)
+    return [
+        Prediction(one.file, tuple(row), asked.classes[class_], True if one.is_foreign else flag)
+        for one, row, class_, flag in zip(known, probabilities.tolist(), decided.tolist(), unlike, strict=True)
+    ]
 
 
 def _at_depth(pixels: UInt[np.ndarray, "..."], *, is_deep: bool) -> UInt[np.ndarray, "..."]:

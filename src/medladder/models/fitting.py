@@ -42,7 +42,7 @@ from medladder.whereabouts import recall
 
 from .calibration import calibrate, calibrated
 from .folder import check_out, write_model
-from .likeness import learn_likeness
+from .likeness import Likeness, learn_likeness
 from .model import Model
 from .record import ModelRecord
 
@@ -270,13 +270,18 @@ def _fit(
     trained, looked = _train(cohort, spec, draw, seed, device, jobs, cache, progress)
     fitted = _with_choices(trained, cohort, spec, draw)
     progress.say("Looking at the training images, and writing the model.")
-    at_most = min(LIKENESS_IMAGES, max(64, LIKENESS_VALUES // math.prod(cohort.images.shape[1:])))
-    some = evenly(np.arange(len(draw.rows)), at_most)
-    likeness = learn_likeness(cohort.images[draw.rows[some]], draw.fold[some], seed=seed)
+    likeness = likeness_to(cohort, draw, seed)
     training = _training(cohort, fitted.draw, seed, keep_test=keep_test, group_near=group_near)
     record = _record(cohort, spec, fitted, evidence, findings, training)
     backbone = Path(spec.files["backbone"]) if "backbone" in spec.files else None
     return write_model(record, fitted.rung, likeness, cohort.hashes_of(draw.rows), out, backbone, looked)
+
+
+def likeness_to(cohort: Cohort, draw: Draw, seed: int) -> Likeness:
+    """What the images of a draw look like, learned from as many of them as that takes."""
+    at_most = min(LIKENESS_IMAGES, max(64, LIKENESS_VALUES // math.prod(cohort.images.shape[1:])))
+    some = evenly(np.arange(len(draw.rows)), at_most)
+    return learn_likeness(cohort.images[draw.rows[some]], draw.fold[some], seed=seed)
 
 
 def rows_to_learn_from(cohort: Cohort, seed: int, *, keep_test: bool, group_near: bool = False) -> Draw:

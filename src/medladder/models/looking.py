@@ -20,13 +20,17 @@ from medladder.planning import Wishes, plan_study
 from medladder.progress import QUIET, Progress
 from medladder.record.folder import KeptNetwork, StudyFolder
 from medladder.record.plan import FleetKey, Plan
+from medladder.rungs.choosing import Calibration
 from medladder.rungs.draws import Draw, may_learn
 from medladder.splits import draw_seed, groups_of, parts_for_choosing
 from medladder.weights.freezing import Frozen, thaw
 
+from .answering import Answering, decide
 from .files import read_prepared
-from .fitting import images_of, rows_to_learn_from
+from .fitting import images_of, likeness_to, rows_to_learn_from
 from .folder import INSPECTION, RECORD, is_model, read_model, read_model_inspection
+from .graph import open_graph, to_graph
+from .likeness import Likeness
 from .model import Model
 
 if TYPE_CHECKING:  # what imports torch is imported where it is used: reading what stands written does without
@@ -52,6 +56,14 @@ class Opened:
     """Content hashes of the images it learned from; None where its folder does not hold them."""
     model: Model | None = None
     plan: Plan | None = None
+
+    def answering(self, likeness: Likeness | None = None) -> Answering:
+        """What answers about files: the model, or the network as the study fitted it, uncalibrated."""
+        if self.model is not None:
+            return self.model.answering
+        as_it_is = Calibration(1.0, np.zeros(len(self.classes)))
+        ask = open_graph(to_graph(self.rung, as_it_is, self.shape, self.classes), None)
+        return Answering(self.classes, self.shape, self.preparation, self.decision, ask, likeness)
 
     @property
     def networks(self) -> tuple[LayeredNetwork, ...]:
@@ -194,9 +206,17 @@ def inspect_on(opened: Opened, cohort: Cohort) -> dict[str, Any]:
 
 
 def explain_file(
-    opened: Opened, file: Path, *, cohort: Cohort | None = None, cache: Path | None = None, progress: Progress = QUIET
+    opened: Opened,
+    file: Path,
+    *,
+    name: str | None = None,
+    cohort: Cohort | None = None,
+    cache: Path | None = None,
+    progress: Progress = QUIET,
 ) -> Explanation:
     """Explain what the network says of one image file; of a study's also the nearest training images.
+
+    `name` is what the file is called where its path is not what anyone named.
 
     Raises
     ------
@@ -214,12 +234,12 @@ def explain_file(
         decision = int(opened.model.decide(proba[None])[0])
     else:
         proba = opened.rung.predict_proba(pixels[None])[0]
-        decision = int((proba / np.array(opened.decision)).argmax())
+        decision = int(decide(proba[None], opened.decision)[0])
     nearest = None if opened.plan is None else _nearest(opened, networks, pixels, cohort, cache, progress)
     return explain(
         networks,
         pixels,
-        file=str(file),
+        file=name or str(file),
         rung=opened.name,
         classes=opened.classes,
         probabilities=tuple(float(one) for one in proba),
@@ -346,6 +366,11 @@ def _own_draw(opened: Opened, cohort: Cohort) -> Draw | None:
     if cohort.fingerprint != plan.cohort["fingerprint"]:
         return None
     return study_draw(plan, cohort, opened.name)
+
+
+def likeness_of_study(plan: Plan, cohort: Cohort, rung: str) -> Likeness:
+    """What the images look like that the first repeat at full size of a study learned from."""
+    return likeness_to(cohort, study_draw(plan, cohort, rung), plan.seed)
 
 
 def study_draw(plan: Plan, cohort: Cohort, rung: str) -> Draw:

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from medladder.errors import InputError
 from medladder.rungs.choosing import Calibration
 
+from .answering import Answering, decide
 from .calibration import calibrated
 from .graph import can_graph, open_graph, to_graph
 from .likeness import Likeness
@@ -80,9 +81,7 @@ class Model:
 
     def decide(self, probabilities: Float[np.ndarray, "image class_"]) -> Int[np.ndarray, " image"]:
         """The class of largest probability / weight; with two classes: the second where p ≥ threshold."""
-        weighed = probabilities / np.array(self.record.decision["weights"])
-        # Of equals the last one, so that p = threshold decides for the positive class.
-        return weighed.shape[1] - 1 - weighed[:, ::-1].argmax(axis=1)
+        return decide(probabilities, self.record.decision["weights"])
 
     def is_unlike(self, images: Num[np.ndarray, "image ..."]) -> Bool[np.ndarray, " image"]:
         """Whether an image is unlike the training images, so that its probability may mean nothing."""
@@ -93,13 +92,20 @@ class Model:
         """Predict image files and folders of them; see `medladder.models.files.predict_files`."""
         from .files import predict_files
 
-        return predict_files(self, paths, **options)
+        return predict_files(self.answering, paths, **options)
 
     def evaluate(self, cohort: Cohort, **options: Any) -> dict[str, Any]:
         """Score this very model on another cohort; see `medladder.models.evaluation.evaluate`."""
         from .evaluation import evaluate
 
         return evaluate(self, cohort, **options)
+
+    @property
+    def answering(self) -> Answering:
+        """What answers about files and uploads."""
+        record = self.record
+        weights = tuple(record.decision["weights"])
+        return Answering(record.classes, record.shape, record.preparation, weights, self._answer, self.likeness)
 
     @property
     def calibration(self) -> Calibration:
