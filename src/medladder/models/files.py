@@ -34,7 +34,7 @@ FILES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image: `probabilities` in the order of its classes; the flag is None if nothing knows."""
+    """What a model says of one image: `probabilities` in the order of its classes; a flag of None means not known."""
 
     file: str
     probabilities: tuple[float, ...]
