@@ -18,10 +18,9 @@ from medladder import rungs
 from medladder.architecture import convolution_layers
 from medladder.errors import InputError, OptionError
 from medladder.models.extractor import LayerExtractor, extractor, layer_names
-from medladder.rungs import filters, fleet
 from medladder.rungs.convolution import ConvolutionalNetworkClassifier
+from medladder.rungs.ensembles import ConvolutionalEnsemble, DenseEnsemble, Network
 from medladder.rungs.networks import DeepNetworkClassifier
-from medladder.rungs.training import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,7 +51,7 @@ def two_layers() -> DeepNetworkClassifier:
     )
     second = Network((np.eye(2, dtype=np.float32), np.array([[1], [1]], np.float32)), (np.zeros(2), np.zeros(1)))
     network = DeepNetworkClassifier(widths=(2,), members=2)
-    network.ensemble_ = fleet.Ensemble("relu", False, (first, second), (1.0, 1.0))
+    network.ensemble_ = DenseEnsemble("relu", False, (first, second), (1.0, 1.0))
     network.classes_, network.n_features_in_ = np.array([0, 1]), 2
     return network
 
@@ -86,7 +85,7 @@ def test_maps_worked_by_hand() -> None:
     itself[0, 0, 1, 1] = itself[1, 1, 1, 1] = 1
     weights = (column, itself, np.array([[1, 0, 0, 2]], np.float32))
     network = ConvolutionalNetworkClassifier(members=1)
-    network.ensemble_ = filters.Ensemble(
+    network.ensemble_ = ConvolutionalEnsemble(
         (given, first, second, output),
         False,
         np.zeros(1),
@@ -173,7 +172,7 @@ def test_another_classifier_stands_on_the_front_of_a_network() -> None:
     first = np.zeros((56, 2), np.float32)
     first[::7, 0], first[::7, 1] = 1, -1
     network = DeepNetworkClassifier(widths=(2,), members=1, standardise=False)
-    network.ensemble_ = fleet.Ensemble(
+    network.ensemble_ = DenseEnsemble(
         "relu", False, (Network((first, np.ones((2, 1), np.float32)), (np.array([0, 3.0]), np.zeros(1))),), (1.0,)
     )
     network.classes_, network.n_features_in_ = np.array([0, 1]), 56

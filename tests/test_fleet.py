@@ -17,10 +17,11 @@ from medladder.rungs import pixels as pixels_module
 from medladder.rungs.dense import ACTIVATIONS, logits_of_one, see_layers, write_gradients
 from medladder.rungs.dense import log_loss as torch_log_loss
 from medladder.rungs.draws import Draw, Sample, draw_by_row
-from medladder.rungs.fleet import Ensemble, pace, predict, train_fleet
+from medladder.rungs.ensembles import DenseEnsemble, Network
+from medladder.rungs.fleet import pace, predict, train_fleet
 from medladder.rungs.pixels import MOVED_ROWS, Pixels, inputs_of, unrolled
 from medladder.rungs.recipe import Recipe
-from medladder.rungs.training import Network, Pace, members_of, one_cycle
+from medladder.rungs.training import Pace, members_of, one_cycle
 
 RECIPE = Recipe(
     hidden=(12, 5),
@@ -53,7 +54,7 @@ def sample(codes: np.ndarray, draw: Draw) -> Sample:
     return Sample(draw, codes[draw.rows], np.ones(len(np.unique(codes[draw.rows]))))
 
 
-def same_bits(one: Ensemble, other: Ensemble) -> bool:
+def same_bits(one: DenseEnsemble, other: DenseEnsemble) -> bool:
     ours, theirs = ([array for m in e.members for array in (*m.weights, *m.biases)] for e in (one, other))
     return all(map(np.array_equal, ours, theirs)) and one.epochs == other.epochs
 
@@ -68,7 +69,7 @@ def test_a_two_layer_network_by_hand():
     # x = (3, 2): sums 7 and −2.5; relu (7, 0); 0.2·7 − 1 = 0.4; sigmoid 1/(1 + e^−0.4).
     weights = tuple(matrix[0].numpy() for matrix, _ in by_hand())
     biases = tuple(bias[0, 0].numpy().astype(np.float64) for _, bias in by_hand())
-    ensemble = Ensemble("relu", False, (Network(weights, biases),), epochs=(1.0,))
+    ensemble = DenseEnsemble("relu", False, (Network(weights, biases),), epochs=(1.0,))
     likely = 1 / (1 + math.exp(-0.4))
     found = predict(ensemble, np.array([[1.0, 2.0], [3.0, 2.0]]))
     np.testing.assert_allclose(found, [[0.5, 0.5], [1 - likely, likely]], atol=1e-7)

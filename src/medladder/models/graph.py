@@ -20,6 +20,7 @@ from medladder import __version__
 from medladder.errors import OptionError
 from medladder.rungs.choosing import Calibration
 from medladder.rungs.convolution import ConvolutionalNetworkClassifier
+from medladder.rungs.draws import SMALLEST_SPREAD
 from medladder.rungs.logistic import LogisticClassifier
 from medladder.rungs.networks import DenseClassifier
 from medladder.rungs.prior import PriorClassifier
@@ -146,8 +147,6 @@ def _logistic(graph: GraphBuilder, rung: LogisticClassifier, vectors: str) -> st
 
 def _standardised(graph: GraphBuilder, is_standardised: bool) -> str:
     """Images as vectors, each with mean 0 and spread 1 of its own where the rung sees them so."""
-    from medladder.rungs.pixels import SMALLEST_SPREAD
-
     vectors = graph.add("Flatten", INPUT)
     if not is_standardised:
         return str(vectors)

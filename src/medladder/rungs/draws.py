@@ -23,6 +23,9 @@ from medladder.errors import FitError
 THIN_CLASS_ROWS = 10
 """Below this a held-out part has one or two rows of the class: too few to choose an epoch or a penalty by."""
 
+SMALLEST_SPREAD = 1e-6
+"""Of an image of one grey, rounding leaves less than this, and every library leaves something else."""
+
 _FOLDS = 0xF01D  # keeps the folds' random numbers apart from what a rung draws with the same seed
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from torch.nn import functional
 from medladder.architecture import ConvolutionLayer, convolution_layers
 from medladder.rungs.dense import log_loss, probabilities
 from medladder.rungs.draws import Draw, Sample, evenly, may_learn
+from medladder.rungs.ensembles import ConvolutionalEnsemble, Network, weight_shapes
 from medladder.rungs.pixels import Pixels, unrolled
 from medladder.rungs.recipe import ConvolutionRecipe
 from medladder.rungs.training import (
@@ -30,7 +29,6 @@ from medladder.rungs.training import (
     Cases,
     Kept,
     Member,
-    Network,
     Optimiser,
     Pace,
     find_device,
@@ -66,30 +64,10 @@ _LARGEST = {2: functional.max_pool2d, 3: functional.max_pool3d}
 _DENSE_IN_CHANNELS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """The trained networks of one draw."""
-
-    layers: tuple[ConvolutionLayer, ...]
-    is_standardised: bool
-    centre: Float64[np.ndarray, " channel"]
-    scale: Float64[np.ndarray, " channel"]
-    """What is taken off each channel of an image before a network sees it, and what it is divided by."""
-    members: tuple[Network, ...]
-    epochs: tuple[float, ...]
-    """Passes over the rows after which each member was kept."""
-
-
 def pace(n_rows: int, recipe: ConvolutionRecipe) -> Pace:
     """Fit batch and passes to the rows that may be learned from: the more of `EPOCHS` passes and `STEPS` steps."""
     batch = recipe.batch or (32 if n_rows < 2_000 else 64)
     return set_pace(n_rows, batch, recipe.epochs, least_epochs=EPOCHS, least_steps=STEPS)
-
-
-def weight_shapes(layers: Sequence[ConvolutionLayer]) -> list[tuple[int, ...]]:
-    """Shapes of a network's weights: after × before × kernel of each convolution, at last output × two a channel."""
-    shapes = [(after.channels, before.channels, *after.kernel) for before, after in pairwise(layers[:-1])]
-    return [*shapes, (layers[-1].channels, 2 * layers[-2].channels)]
 
 
 def train_ensembles(
@@ -97,7 +75,7 @@ def train_ensembles(
     samples: Sequence[Sample],
     recipe: ConvolutionRecipe,
     device: str = "cpu",
-) -> list[Ensemble]:
+) -> list[ConvolutionalEnsemble]:
     """Train `recipe.members` networks a sample, one after another; one ensemble a sample."""
     return _ensembles(images, samples, recipe, device, is_trained=True)
 
@@ -107,7 +85,7 @@ def start_ensembles(
     samples: Sequence[Sample],
     recipe: ConvolutionRecipe,
     device: str = "cpu",
-) -> list[Ensemble]:
+) -> list[ConvolutionalEnsemble]:
     """The networks that `train_ensembles` starts from."""
     return _ensembles(images, samples, recipe, device, is_trained=False)
 
@@ -119,7 +97,7 @@ def _ensembles(
     device: str,
     *,
     is_trained: bool,
-) -> list[Ensemble]:
+) -> list[ConvolutionalEnsemble]:
     if not samples:
         return []
     pixels = Pixels(
@@ -142,12 +120,14 @@ def _ensembles(
             for member in members
         ]
         networks, epochs = zip(*made, strict=True)
-        ensembles.append(Ensemble(layers, pixels.is_standardised, seen.centre, seen.scale, networks, epochs))
+        ensembles.append(
+            ConvolutionalEnsemble(layers, pixels.is_standardised, seen.centre, seen.scale, networks, epochs)
+        )
     return ensembles
 
 
 def predict(
-    ensemble: Ensemble, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
+    ensemble: ConvolutionalEnsemble, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
 ) -> Float64[np.ndarray, "image class_"]:
     """Mean probability over the members (all unless named).
 
@@ -165,7 +145,7 @@ def predict(
 
 
 def layer_values(
-    ensemble: Ensemble, images: Shaped[np.ndarray, "image ..."], layer: int
+    ensemble: ConvolutionalEnsemble, images: Shaped[np.ndarray, "image ..."], layer: int
 ) -> Float32[np.ndarray, "image member value"]:
     """What convolution `layer`, counted from 1, of each member passes on; of the output, the last, its sums.
 
@@ -187,7 +167,7 @@ def layer_values(
 
 
 def _blocks(
-    ensemble: Ensemble, images: Shaped[np.ndarray, "image ..."]
+    ensemble: ConvolutionalEnsemble, images: Shaped[np.ndarray, "image ..."]
 ) -> Iterator[tuple[slice, Float32[Tensor, "row channel ..."]]]:
     """Where some images stand, and what a network sees of them, filled up with empty rows."""
     rows = min(32, _rows_at_once(ensemble.layers))

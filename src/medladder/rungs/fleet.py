@@ -30,6 +30,7 @@ from medladder.rungs.dense import (
     write_gradients,
 )
 from medladder.rungs.draws import Draw, Sample, may_learn
+from medladder.rungs.ensembles import DenseEnsemble, Network
 from medladder.rungs.pixels import ROWS_AT_ONCE, Inputs, Pixels, SpanInputs, inputs_of, unrolled
 from medladder.rungs.recipe import ActivationName, Recipe
 from medladder.rungs.training import (
@@ -39,7 +40,6 @@ from medladder.rungs.training import (
     Cases,
     Kept,
     Member,
-    Network,
     Optimiser,
     Pace,
     find_device,
@@ -65,19 +65,6 @@ VALUED_ROWS = 32
 """Images whose values in a layer are computed together."""
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """The trained networks of one draw. They take images as `unrolled` gives them."""
-
-    activation: ActivationName
-    is_standardised: bool
-    members: tuple[Network, ...]
-    epochs: tuple[float, ...]
-    """Passes over the rows after which each member was kept."""
-    basis: str = "pixels"
-    """What the first layer was trained on."""
-
-
 def pace(n_rows: int, recipe: Recipe) -> Pace:
     """Fit batch and passes to the rows that may be learned from.
 
@@ -93,7 +80,7 @@ def train_fleet(
     samples: Sequence[Sample],
     recipe: Recipe,
     device: str = "cpu",
-) -> list[Ensemble]:
+) -> list[DenseEnsemble]:
     """Train `recipe.members` networks a sample, all together; one ensemble a sample."""
     if not samples:
         return []
@@ -103,7 +90,7 @@ def train_fleet(
     for index, (sample, inputs) in enumerate(zip(samples, views, strict=True)):
         nodes = node_counts(inputs.n_inputs, recipe.hidden, len(sample.class_weights))
         groups[pace(int(may_learn(sample.draw.fold).sum()), recipe), nodes].append(index)
-    ensembles: dict[int, Ensemble] = {}
+    ensembles: dict[int, DenseEnsemble] = {}
     for (steps, nodes), indices in groups.items():
         crew = [seat for index in indices for seat in _seats(samples[index], views[index], recipe, pixels)]
         at_once = max(1, FLEET_BYTES // training_bytes(nodes, steps.batch))
@@ -123,7 +110,7 @@ def start_fleet(
     samples: Sequence[Sample],
     recipe: Recipe,
     device: str = "cpu",
-) -> list[Ensemble]:
+) -> list[DenseEnsemble]:
     """The networks that `train_fleet` starts from; what it would train in a span is mapped to pixels alike."""
     if not samples:
         return []
@@ -159,7 +146,7 @@ def _seats(sample: Sample, inputs: Inputs, recipe: Recipe, pixels: Pixels) -> li
 
 
 def predict(
-    ensemble: Ensemble, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
+    ensemble: DenseEnsemble, images: Shaped[np.ndarray, "image ..."], members: Sequence[int] | None = None
 ) -> Float64[np.ndarray, "image class_"]:
     """Mean probability over the members (all unless named), in float64: rows do not hang on their neighbours."""
     asked = ensemble.members if members is None else [ensemble.members[member] for member in members]
@@ -175,7 +162,7 @@ def predict(
 
 
 def layer_values(
-    ensemble: Ensemble, images: Shaped[np.ndarray, "image ..."], layer: int
+    ensemble: DenseEnsemble, images: Shaped[np.ndarray, "image ..."], layer: int
 ) -> Float32[np.ndarray, "image member node"]:
     """What hidden layer `layer`, counted from 1, of each member passes on; of the output, the last, its sums.
 
@@ -296,8 +283,8 @@ def _ensemble(
     nodes: tuple[int, ...],
     activation: ActivationName,
     is_standardised: bool,
-) -> Ensemble:
-    return Ensemble(
+) -> DenseEnsemble:
+    return DenseEnsemble(
         activation,
         is_standardised,
         tuple(_network(inputs, one.parameters, nodes) for one in trained),

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int, Shaped
 from torch import Tensor
 
-from medladder.rungs.draws import Draw, evenly, in_unit_range, may_learn
+from medladder.rungs.draws import SMALLEST_SPREAD, Draw, evenly, in_unit_range, may_learn
 
 STORE_BYTES = 2**29
 """Rows that would need more than this as floats are read from the file, batch by batch."""
@@ -46,10 +46,6 @@ _COLUMNS_AT_ONCE = 4096
 _AXES_STEP = 64  # axes are filled up with zeros to a multiple of this, so that draws of almost one size share a fleet
 _JITTER = 1e-9  # of the mean square, so that copies of one image leave the Gram matrix positive definite
 _MOVES = 0x59A  # keeps the choice of moves apart from what else a draw's seed is used for
-
-
-SMALLEST_SPREAD = 1e-6
-"""Of an image of one grey, rounding leaves less than this, and every library leaves something else."""
 
 
 def unrolled(images: Shaped[np.ndarray, "image ..."], is_standardised: bool) -> Float[np.ndarray, "image input"]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 from torch.optim.adamw import adamw
 
@@ -111,19 +111,6 @@ def members_of(sample: Sample, n_members: int, device: torch.device | None = Non
         choose = evenly(np.flatnonzero(held & (not draw.is_thin)), CHOOSING_ROWS)
         members.append(Member(draw.seed, number, cases[~held], cases[choose]))
     return members
-
-
-@dataclass(frozen=True)
-class Network:
-    """One trained network, layer by layer, the output last: (before, after) if dense, (after, before, …) if not."""
-
-    weights: tuple[Float32[np.ndarray, "..."], ...]
-    biases: tuple[Float[np.ndarray, " after"], ...]
-
-    @property
-    def n_parameters(self) -> int:
-        """Weights and biases."""
-        return sum(array.size for array in (*self.weights, *self.biases))
 
 
 @dataclass(frozen=True)

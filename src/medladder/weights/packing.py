@@ -6,17 +6,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from medladder.architecture import ConvolutionLayer, convolution_layers, node_counts
 from medladder.rungs.choosing import Calibration
+from medladder.rungs.ensembles import ConvolutionalEnsemble, DenseEnsemble, Network, weight_shapes
 
 from .arrays import Arrays, Wanted
-
-if TYPE_CHECKING:
-    from medladder.rungs.training import Network
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,6 @@ def _wanted_of_networks(
 
 def _unpack_networks(task: Task, arrays: Arrays) -> tuple[tuple[Network, ...], tuple[float, ...]]:
     """The members, and the passes after which each was kept."""
-    from medladder.rungs.training import Network
-
     epochs, members = task.facts["epochs"], task.rung.members
     if len(epochs) != members or any(type(passes) is not float or not 0 < passes < math.inf for passes in epochs):
         raise ValueError("the fact epochs is not a number above 0 a member")
@@ -132,14 +128,12 @@ def _wanted_of_dense(task: Task, _: Arrays) -> dict[str, Wanted]:
 
 
 def _unpack_dense(task: Task, arrays: Arrays) -> None:
-    from medladder.rungs.fleet import Ensemble
-
     if task.facts["activation"] != task.rung.activation:
         raise ValueError("the fact activation is not what its settings say")
     if task.facts["basis"] not in ("pixels", "span"):
         raise ValueError("the fact basis is neither pixels nor span")
     networks, epochs = _unpack_networks(task, arrays)
-    ensemble = Ensemble(task.rung.activation, task.is_standardised, networks, epochs, task.facts["basis"])
+    ensemble = DenseEnsemble(task.rung.activation, task.is_standardised, networks, epochs, task.facts["basis"])
     task.rung.ensemble_ = ensemble
 
 
@@ -153,8 +147,6 @@ def _layers_of(task: Task) -> tuple[ConvolutionLayer, ...]:
 
 
 def _wanted_of_convolutional(task: Task, _: Arrays) -> dict[str, Wanted]:
-    from medladder.rungs.filters import weight_shapes
-
     layers = _layers_of(task)
     outputs, channels = [layer.channels for layer in layers[1:]], (layers[0].channels,)
     return {
@@ -165,11 +157,9 @@ def _wanted_of_convolutional(task: Task, _: Arrays) -> dict[str, Wanted]:
 
 
 def _unpack_convolutional(task: Task, arrays: Arrays) -> None:
-    from medladder.rungs.filters import Ensemble
-
     networks, epochs = _unpack_networks(task, arrays)
     centre, scale = arrays["centre"], arrays["scale"]
-    task.rung.ensemble_ = Ensemble(_layers_of(task), task.is_standardised, centre, scale, networks, epochs)
+    task.rung.ensemble_ = ConvolutionalEnsemble(_layers_of(task), task.is_standardised, centre, scale, networks, epochs)
 
 
 def _pack_calibration(rung: Any) -> Arrays:
