@@ -433,3 +433,14 @@ def print_explanation(found: dict[str, Any], page: Path | None) -> None:
         console.print(f"\nPictures: {escape(str(page))}", soft_wrap=True)
     else:
         console.print("\n[dim]The maps themselves: --out PAGE.html[/]")
+
+
+def print_serving(address: str, token: str | None, names: Sequence[str]) -> None:
+    """Where the server is, for a person to open."""
+    console = Console(highlight=False, soft_wrap=True)
+    entry = address if token is None else f"{address}/enter?token={token}"
+    console.print(f"Serving {escape(', '.join(names)) or 'nothing yet'}")
+    console.print(f"[bold]{escape(entry)}[/]")
+    if token is not None:
+        console.print("[dim]Programs send it as 'Authorization: Bearer TOKEN'. Whoever has it may ask.[/]")
+    console.print("[dim]Ctrl-C stops it, once what it took is answered.[/]")

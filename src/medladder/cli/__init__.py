@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import curves, data, layers, models, studies
+from . import curves, data, layers, models, service, studies
 from .doors import app
 
-__all__ = ["app", "curves", "data", "layers", "main", "models", "studies"]
+__all__ = ["app", "curves", "data", "layers", "main", "models", "service", "studies"]
 
 
 def main() -> None:

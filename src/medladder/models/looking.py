@@ -211,12 +211,14 @@ def explain_file(
     *,
     name: str | None = None,
     cohort: Cohort | None = None,
+    likeness: Likeness | None = None,
     cache: Path | None = None,
     progress: Progress = QUIET,
 ) -> Explanation:
     """Explain what the network says of one image file; of a study's also the nearest training images.
 
-    `name` is what the file is called where its path is not what anyone named.
+    `name` is what the file is called where its path is not what anyone named. A study's network knows what is unlike
+    its training images by `likeness` alone, see `likeness_of_study`.
 
     Raises
     ------
@@ -227,12 +229,13 @@ def explain_file(
 
     pixels, is_foreign = read_prepared(file, opened.preparation, opened.shape)
     networks = opened.networks
-    unlike: bool | None = is_foreign or None  # of a study's networks nothing else is known
+    unlike: bool | None
     if opened.model is not None:
         proba = opened.model.predict_proba(pixels[None])[0]
         unlike = bool(opened.model.is_unlike(pixels[None])[0]) or is_foreign
         decision = int(opened.model.decide(proba[None])[0])
     else:
+        unlike = is_foreign or None if likeness is None else bool(likeness.is_unlike(pixels[None])[0]) or is_foreign
         proba = opened.rung.predict_proba(pixels[None])[0]
         decision = int(decide(proba[None], opened.decision)[0])
     nearest = None if opened.plan is None else _nearest(opened, networks, pixels, cohort, cache, progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -36,32 +37,49 @@ def write_explanation(found: Mapping[str, Any], out: Path) -> None:
         ) from error
 
 
-def render(found: Mapping[str, Any]) -> str:
-    """The page as text; of a volume the slice that the first map marks most."""
+@dataclass(frozen=True)
+class Drawn:
+    """The pictures of one explanation as data URIs; of a volume one slice, `slice` of `slices` from 0."""
+
+    picture: str
+    maps: tuple[str, ...]
+    near: tuple[str, ...]
+    slice: int | None
+    slices: int | None
+
+
+def draw(found: Mapping[str, Any]) -> Drawn:
+    """Draw what there is to see; of a volume the slice that the first map marks most."""
     picture, maps = found["picture"], found["maps"]
     where, n_slices = None, None
     if picture.ndim == 4:
         where, n_slices = int((np.asarray(maps[0]) ** 2).sum(axis=(1, 2)).argmax()), len(picture)
     plane = picture if where is None else picture[where]
+    return Drawn(
+        _embedded(_coloured(plane)),
+        tuple(_embedded(overlay(plane, values if where is None else values[where])) for values in maps),
+        tuple(_embedded(_coloured(_middle(pixels))) for pixels in found["near_pictures"]),
+        where,
+        n_slices,
+    )
+
+
+def render(found: Mapping[str, Any]) -> str:
+    """The page as text."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("medladder.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         lstrip_blocks=True,
     )
+    drawn = draw(found)
     return environment.get_template("explanation.html.j2").render(
         found=found,
-        picture=_embedded(_coloured(plane)),
-        slice=where,
-        slices=n_slices,
-        maps=[_embedded(overlay(plane, values if where is None else values[where])) for values in maps],
+        drawn=drawn,
         similarities=[
             {check["layer"]: f"{check['similarity']:.2f}" for check in one["checks"]} for one in found["attributions"]
         ],
-        near=[
-            {**near, "picture": _embedded(_coloured(_middle(pixels)))}
-            for near, pixels in zip(found["nearest"] or (), found["near_pictures"], strict=True)
-        ],
+        near=[{**near, "picture": picture} for near, picture in zip(found["nearest"] or (), drawn.near, strict=True)],
     )
 
 
@@ -87,4 +105,4 @@ def _middle(picture: UInt8[np.ndarray, "*axis channel"]) -> UInt8[np.ndarray, "r
 def _embedded(pixels: UInt8[np.ndarray, "row column 3"]) -> str:
     file = BytesIO()
     raster.imsave(file, pixels, format="png")
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
