@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from medladder import __version__
 from medladder.errors import InputError
@@ -67,7 +67,12 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse(found, 200 if is_ready else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=problems(401, 403), tags=["operating"])
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **problems(401, 403)},
+    tags=["operating"],
+)
 async def metrics(request: Request) -> Response:
     """Counts and times in Prometheus' text format."""
     return Response(hub_of(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -105,7 +110,7 @@ async def model(request: Request, name: str) -> JSONResponse:
 
 @router.get(
     "/models/{name}/card",
-    response_class=PlainTextResponse,
+    response_class=Response,
     responses={200: {"content": {"text/markdown": {}}}, **problems(401, 403, 404, 422, 503)},
     tags=["models"],
 )
