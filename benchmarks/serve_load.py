@@ -31,6 +31,7 @@ import onnxruntime
 import medladder as ml
 from medladder.images.worker import answer_job
 from medladder.models.files import Wanted, job_for
+from medladder.models.seeing import as_seen
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -146,7 +147,7 @@ def throughput(server: Server, model: Path, files: Sequence[Path]) -> None:
         found = []
         for job in jobs:
             _, pixels = answer_job(job)
-            floats = pixels[None].astype(np.float32) / 255
+            floats = as_seen(pixels, opened.record.shape)[None].astype(np.float32) / 255
             found.append(float(session.run(["probabilities"], {"images": floats})[0][0, -1]))
         return found
 

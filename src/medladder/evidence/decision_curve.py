@@ -66,7 +66,7 @@ def decision_curve(
     for threshold in thresholds_at(prevalence):
         # Where training saw it, this threshold was another one.
         here = [float(expit(logit(threshold) - shift)) for shift in shifts]
-        hits, alarms = (wilson_interval(*_called(folds, here, truth=truth), quantile=z) for truth in (1, 0))
+        hits, alarms = (wilson_interval(*called_share(folds, here, truth=truth), quantile=z) for truth in (1, 0))
         gain, cost = prevalence, (1 - prevalence) * threshold / (1 - threshold)
         benefit = gain * hits.estimate - cost * alarms.estimate
         down = np.hypot(gain * (hits.estimate - hits.low), cost * (alarms.high - alarms.estimate))
@@ -76,8 +76,8 @@ def decision_curve(
     return tuple(found)
 
 
-def _called(folds: Sequence[FoldScores], thresholds: Sequence[float], *, truth: int) -> tuple[float, int]:
-    """The share of the units of one class called positive, its mean over repeats, and how many units these are."""
+def called_share(folds: Sequence[FoldScores], thresholds: Sequence[float], *, truth: int) -> tuple[float, int]:
+    """The share of the units of one class called positive from each fold's threshold on: its mean, and of how many."""
     called: list[Float[np.ndarray, " unit"]] = [
         (fold.probabilities[:, fold.truth == truth, 1] >= threshold).mean(axis=0)
         for fold, threshold in zip(folds, thresholds, strict=True)
