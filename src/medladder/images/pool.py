@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,6 +56,7 @@ class _Worker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_closed = False
+        self._asked: subprocess.Popen[bytes] | None = None
         self._until = 0.0
         self.was_slow = False
 
@@ -69,8 +71,8 @@ class _Worker:
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        clock = threading.Thread(target=self._watch, args=(process, watched := threading.Event()), daemon=True)
-        clock.start()
+        self._asked = process
+        _watch(self)
         try:
             if is_new and process.stdout.readline() != READY:
                 raise EOFError
@@ -88,19 +90,19 @@ class _Worker:
         except (OSError, EOFError, ValueError):
             pass  # the process ended
         finally:
-            watched.set()
+            self._asked = None
             if n_answered < len(jobs):
                 self.end()
 
     def _allow(self, job: Job) -> None:
         self._until = time.monotonic() + SECONDS_A_FILE * _files_of(job)
 
-    def _watch(self, process: subprocess.Popen[bytes], is_over: threading.Event) -> None:
-        while not is_over.wait(SECONDS_A_FILE / 10):
-            if time.monotonic() >= self._until:
-                self.was_slow = True
-                process.kill()
-                return
+    def end_if_slow(self) -> None:
+        """Kill the process if it has been at a file for too long."""
+        process = self._asked
+        if process is not None and time.monotonic() >= self._until:
+            self.was_slow = True
+            process.kill()
 
     def _start(self) -> subprocess.Popen[bytes]:
         places = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -134,6 +136,32 @@ class _Worker:
                 with contextlib.suppress(OSError):  # what was still to be written goes nowhere
                     pipe.close()
         process.wait()
+
+
+_watched: weakref.WeakSet[_Worker] = weakref.WeakSet()
+_watch_lock = threading.Lock()
+_watchman: threading.Thread | None = None
+
+
+def _watch(worker: _Worker) -> None:
+    """Have one thread look after every process that is asked: to start one for each question would cost more."""
+    global _watchman
+    if worker in _watched and _watchman is not None and _watchman.is_alive():
+        return
+    with _watch_lock:
+        _watched.add(worker)
+        if _watchman is None or not _watchman.is_alive():
+            _watchman = threading.Thread(target=_keep_watch, name="watchman", daemon=True)
+            _watchman.start()
+
+
+def _keep_watch() -> None:
+    while True:
+        time.sleep(SECONDS_A_FILE / 10)
+        with _watch_lock:
+            workers = list(_watched)
+        for worker in workers:
+            worker.end_if_slow()
 
 
 def _files_of(job: Job) -> int:

@@ -57,12 +57,12 @@ class Opened:
     model: Model | None = None
     plan: Plan | None = None
 
-    def answering(self, likeness: Likeness | None = None) -> Answering:
+    def answering(self, likeness: Likeness | None = None, *, threads: int | None = None) -> Answering:
         """What answers about files: the model, or the network as the study fitted it, uncalibrated."""
         if self.model is not None:
-            return self.model.answering
+            return self.model.answering(threads)
         as_it_is = Calibration(1.0, np.zeros(len(self.classes)))
-        ask = open_graph(to_graph(self.rung, as_it_is, self.shape, self.classes), None)
+        ask = open_graph(to_graph(self.rung, as_it_is, self.shape, self.classes), threads)
         return Answering(self.classes, self.shape, self.preparation, self.decision, ask, likeness)
 
     @property

@@ -92,7 +92,7 @@ class Model:
         """Predict image files and folders of them; see `medladder.models.files.predict_files`."""
         from .files import predict_files
 
-        return predict_files(self.answering, paths, **options)
+        return predict_files(self.answering(), paths, **options)
 
     def evaluate(self, cohort: Cohort, **options: Any) -> dict[str, Any]:
         """Score this very model on another cohort; see `medladder.models.evaluation.evaluate`."""
@@ -100,12 +100,11 @@ class Model:
 
         return evaluate(self, cohort, **options)
 
-    @property
-    def answering(self) -> Answering:
-        """What answers about files and uploads."""
-        record = self.record
-        weights = tuple(record.decision["weights"])
-        return Answering(record.classes, record.shape, record.preparation, weights, self._answer, self.likeness)
+    def answering(self, threads: int | None = None) -> Answering:
+        """What answers about files and uploads, on so many threads; None fills the cores."""
+        record, weights = self.record, tuple(self.record.decision["weights"])
+        ask = self._answer if threads is None else self._asking(threads)
+        return Answering(record.classes, record.shape, record.preparation, weights, ask, self.likeness)
 
     @property
     def calibration(self) -> Calibration:
@@ -114,9 +113,14 @@ class Model:
 
     @cached_property
     def _answer(self) -> Callable[[Num[np.ndarray, "image ..."]], Float[np.ndarray, "image class_"]]:
+        return self._asking(None)
+
+    def _asking(
+        self, threads: int | None
+    ) -> Callable[[Num[np.ndarray, "image ..."]], Float[np.ndarray, "image class_"]]:
         """The rung in ONNX Runtime where it has a graph, else itself."""
         if can_graph(self.rung) and self.record.rung["kind"] != "pretrained":
-            return open_graph(to_graph(self.rung, self.calibration, self.record.shape, self.record.classes), None)
+            return open_graph(to_graph(self.rung, self.calibration, self.record.shape, self.record.classes), threads)
         return self._ask_rung
 
     def _ask_rung(self, images: Num[np.ndarray, "image ..."]) -> Float[np.ndarray, "image class_"]:

@@ -149,7 +149,7 @@ async def predict(request: Request, model: str | None = _NAME) -> JSONResponse:
 
 async def predictions_of(hub: Hub, chosen: Shelved, sent: Sequence[Sent]) -> Predictions:
     """What the model says of files that were sent, under their own names; raises UnreadyError after too long."""
-    asked = await asyncio.to_thread(chosen.answering)
+    asked = chosen.answering() if chosen.is_open() else await asyncio.to_thread(chosen.answering)
     names = _told_apart([one.name for one in sent])
     with hub.shelter.hold(sent) as paths:
         named = [Wanted(name, (path,)) for name, path in zip(names, paths, strict=True)]
@@ -251,8 +251,10 @@ def _explain(chosen: Shelved, path: Path, name: str) -> dict[str, Any]:
 async def _chosen(hub: Hub, name: str | None) -> Shelved:
     if name is not None:
         return hub.opened(hub.shelf.named(name))
+    if hub.is_ready.is_set():
+        return hub.shelf.default()  # all are open, or cannot be
     return hub.opened(await asyncio.to_thread(hub.shelf.default))
 
 
 def _asked(chosen: Shelved) -> dict[str, Any]:
-    return {"name": chosen.name, "identity": None if chosen.is_study else chosen.model.record.identity}
+    return {"name": chosen.name, "identity": chosen.identity}

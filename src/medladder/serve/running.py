@@ -91,6 +91,7 @@ def serve(shelf: Shelf, place: Place, limits: Limits, started: Callable[[str], N
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             lifespan="off",
             timeout_keep_alive=10,
             timeout_graceful_shutdown=limits.seconds_to_stop,
@@ -107,7 +108,8 @@ def serve(shelf: Shelf, place: Place, limits: Limits, started: Callable[[str], N
                 do="Check --tls-cert and --tls-key.",
             ) from error
         _follow_log()
-        asyncio.run(_answer(uvicorn.Server(config), listening, lambda: started(_address(place, listening))))
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_answer(uvicorn.Server(config), listening, lambda: started(_address(place, listening))))
     finally:
         hub.close()
         listening.close()

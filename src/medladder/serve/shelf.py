@@ -11,6 +11,7 @@ from typing import Any
 
 from medladder.cohort import Cohort
 from medladder.errors import InputError, MedladderError
+from medladder.images.pool import n_processors
 from medladder.models.answering import Answering
 from medladder.models.fitting import images_of
 from medladder.models.folder import CARD, is_model, read_model
@@ -49,6 +50,11 @@ class Shelved:
         """The network that explains; raises InputError where it has no layers."""
         return open_network(self.path)
 
+    @cached_property
+    def identity(self) -> str | None:
+        """Of a model, what its answers are told with; a study has none."""
+        return None if self.is_study else self.model.record.identity
+
     def answering(self) -> Answering:
         """What answers about files. A study's network knows its training images only where these are found.
 
@@ -57,9 +63,11 @@ class Shelved:
         InputError
             The folder cannot be trusted, or the study kept no network.
         """
+        if self._answering is not None:
+            return self._answering
         with self._lock:
             if self._answering is None:
-                self._answering = self._of_study() if self.is_study else self.model.answering
+                self._answering = self._of_study() if self.is_study else self.model.answering(_threads())
             return self._answering
 
     def _of_study(self) -> Answering:
@@ -70,8 +78,8 @@ class Shelved:
             likeness = likeness_of_study(opened.plan, self.cohort, opened.name)
         except InputError as error:
             self.note = error.found
-            return opened.answering()
-        return opened.answering(likeness)
+            return opened.answering(threads=_threads())
+        return opened.answering(likeness, threads=_threads())
 
     def is_open(self) -> bool:
         """Whether it answers at once."""
@@ -91,7 +99,7 @@ class Shelved:
             "is_calibrated": not self.is_study,
             "knows_unlike": asked.likeness is not None,
         }
-        return found if self.is_study else {**found, "identity": self.model.record.identity}
+        return found if self.is_study else {**found, "identity": self.identity}
 
     def card(self) -> str:
         """The model card, as Markdown; raises NotFoundError for a study."""
@@ -163,6 +171,11 @@ class Shelf:
             needed="A model: 'medladder serve MODEL'.",
             do="Name one by ?model=NAME if there is one at GET /models.",
         )
+
+
+def _threads() -> int:
+    """Of one answer: the other half of the cores decodes the next images, and a thread that waits helps nobody."""
+    return max(1, n_processors() // 2)
 
 
 def can_answer(one: Shelved) -> bool:

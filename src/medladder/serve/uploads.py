@@ -122,7 +122,9 @@ class Shelter:
     """A private folder of names for what is held; of links alone, where the system has files of memory."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="medladder-"))
+        # Links are made and taken away a thousand times a second: where there is a folder in memory, there.
+        in_memory = hasattr(os, "memfd_create") and os.access("/dev/shm", os.W_OK)
+        self._folder = Path(tempfile.mkdtemp(prefix="medladder-", dir="/dev/shm" if in_memory else None))
         self._numbers = itertools.count()
 
     @contextmanager
