@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image as Pillow
 
 from ..cohort import Cohort
@@ -44,22 +46,9 @@ def draw_pairs(cohort: Cohort, near: NearCopies, *, language: str = "en") -> str
 
 
 def _page(cohort: Cohort, near: NearCopies) -> str:
-    order = np.argsort(near.agreement, kind="stable")[:MOST_PAIRS]
-    nearly = [
-        _figure(
-            cohort,
-            int(near.pairs[i, 0]),
-            int(near.pairs[i, 1]),
-            tr(
-                "Detail agrees {agreement}; the second is shown {position}.",
-                agreement=format(near.agreement[i], ".2f"),
-                position=_POSITIONS[near.position[i]],
-            ),
-            int(near.position[i]),
-        )
-        for i in order.tolist()
-    ]
-    exact = [_figure(cohort, one, other, tr("Same pixels."), 0) for one, other in _exact(cohort)]
+    order = _in_doubt(near)[:MOST_PAIRS]
+    nearly = [_figure(_show_near(cohort, near, i)) for i in order.tolist()]
+    exact = [_figure(_show(cohort, one, other, tr("Same pixels."), 0)) for one, other in _exact(cohort)]
     n_near, n_exact = len(near.pairs), len(cohort.contents) - len(np.unique(cohort.contents))
     some = tr("{shown} of them:", shown=MOST_PAIRS)
     body = "".join(
@@ -88,21 +77,72 @@ def _exact(cohort: Cohort) -> Iterator[tuple[int, int]]:
     yield from zip(first[content[copies]].tolist(), copies.tolist(), strict=True)
 
 
-def _figure(cohort: Cohort, one: int, other: int, what: str, position: int) -> str:
+@dataclass(frozen=True)
+class Side:
+    """One image of a pair: its row of the cohort, its picture as a data URI, and what is known of it."""
+
+    row: int
+    picture: str
+    file: str
+    part: str
+    class_: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Two images side by side, and what is said of them; `place` is the pair's among all near copies."""
+
+    place: int
+    sides: tuple[Side, Side]
+    what: str
+    warning: str
+
+
+def show_near_pairs(cohort: Cohort, near: NearCopies, first: int, most: int) -> tuple[Shown, ...]:
+    """Near copies, those most in doubt first, from the `first` on, in the language spoken."""
+    return tuple(_show_near(cohort, near, i) for i in _in_doubt(near)[first : first + most].tolist())
+
+
+def _in_doubt(near: NearCopies) -> Int[np.ndarray, " pair"]:
+    return np.argsort(near.agreement, kind="stable")
+
+
+def _show_near(cohort: Cohort, near: NearCopies, i: int) -> Shown:
+    what = tr(
+        "Detail agrees {agreement}; the second is shown {position}.",
+        agreement=format(near.agreement[i], ".2f"),
+        position=_POSITIONS[near.position[i]],
+    )
+    return _show(cohort, int(near.pairs[i, 0]), int(near.pairs[i, 1]), what, int(near.position[i]), place=i)
+
+
+def _show(cohort: Cohort, one: int, other: int, what: str, position: int, *, place: int = 0) -> Shown:
     planes = grey_planes(cohort.images, np.array([one, other]))
-    shown = (planes[0], positioned(planes[1:], position)[0])
-    pictures = "".join(
-        f'<div><img alt="" src="data:image/png;base64,{_png(plane)}">'
-        f"<p>{escape(cohort.files[row])}<br>{translate(PARTS[str(cohort.parts[row])])}, "
-        f"{escape(cohort.classes[cohort.labels[row]])}</p></div>"
-        for row, plane in zip((one, other), shown, strict=True)
+    pictures = (planes[0], positioned(planes[1:], position)[0])
+    first, second = (
+        Side(
+            row,
+            f"data:image/png;base64,{_png(plane)}",
+            str(cohort.files[row]),
+            translate(PARTS[str(cohort.parts[row])]),
+            cohort.classes[cohort.labels[row]],
+        )
+        for row, plane in zip((one, other), pictures, strict=True)
     )
     warning = _warning(
         is_split=bool(cohort.parts[one] != cohort.parts[other]),
         is_mixed=bool(cohort.labels[one] != cohort.labels[other]),
     )
-    warning = f" <strong>{escape(warning)}</strong>" if warning else ""
-    return f'<figure><div class="two">{pictures}</div><p>{escape(what)}{warning}</p></figure>'
+    return Shown(place, (first, second), what, warning)
+
+
+def _figure(shown: Shown) -> str:
+    pictures = "".join(
+        f'<div><img alt="" src="{side.picture}"><p>{escape(side.file)}<br>{side.part}, {escape(side.class_)}</p></div>'
+        for side in shown.sides
+    )
+    warning = f" <strong>{escape(shown.warning)}</strong>" if shown.warning else ""
+    return f'<figure><div class="two">{pictures}</div><p>{escape(shown.what)}{warning}</p></figure>'
 
 
 def _warning(*, is_split: bool, is_mixed: bool) -> str:

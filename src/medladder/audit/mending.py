@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,18 @@ def regroup(cohort: Cohort, near: NearCopies, of: Mend | None = None) -> Mend:
     kept &= ~parted
     joined = len(np.unique(cohort.patients)) - len(np.unique(groups))
     return Mend(kept, groups, f"{joined} patients joined with others by copies; {int((~kept).sum())} images left out.")
+
+
+def judged(cohort: Cohort, near: NearCopies, *, dropped: Sequence[int], joined: Sequence[int]) -> Mend:
+    """As someone judged pairs by eye: rows left out, and near copies, by their place, that are of one patient."""
+    kept = ~conflicting_rows(cohort)
+    kept[list(dropped)] = False
+    places = list(joined)
+    if places:
+        some = NearCopies(near.pairs[places], near.position[places], near.agreement[places])
+        return regroup(cohort, some, of=Mend(kept, None, ""))
+    patients = cohort.patients if cohort.patients_known else None
+    return Mend(kept, patients, f"{int((~kept).sum())} images left out.")
 
 
 def fix_of(cohort: Cohort, name: str) -> Mend:

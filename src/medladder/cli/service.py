@@ -31,6 +31,13 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A name it also goes by, as behind a proxy; repeatable.")
     ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Images below it may be studied from the browser; needs --runs."),
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Studies and models in it are served too, also later ones.")
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate, PEM; with --tls-key it speaks HTTPS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
     as_json: AsJson = False,
@@ -51,7 +58,13 @@ def serve(
             raise OptionError(
                 found="One of --tls-cert and --tls-key.", needed="Both or neither.", do="Give the other one too."
             )
-        shelf = open_shelf(paths or [], None)
+        if root is not None and (runs is None or not root.is_dir()):
+            raise OptionError(
+                found="--root without --runs." if runs is None else f"{root} is no folder.",
+                needed="A folder with images, and one for the studies.",
+                do="Give both.",
+            )
+        shelf = open_shelf(paths or [], runs)
         place = Place(host, port, None, tuple(allow_host or ()), tls_cert, tls_key)
         token = choose_token(_token(token_file), is_loopback=place.is_loopback)
         place = Place(host, port, token, place.hosts, tls_cert, tls_key)
@@ -63,7 +76,7 @@ def serve(
             else:
                 print_serving(address, token, names)
 
-        answer(shelf, place, Limits(), started)
+        answer(shelf, place, Limits(), started, root)
 
 
 def _token(file: Path | None) -> str | None:

@@ -51,6 +51,15 @@ def only_writer(folder: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
+def process_writing(folder: Path) -> int | None:
+    """The process of this machine that writes a study now; None where there is none."""
+    lock = folder / ".lock"
+    holder = _read_holder(lock) if lock.is_file() else None
+    if holder is None or holder.host != socket.gethostname() or not _is_running(holder.process, holder.birth):
+        return None
+    return holder.process
+
+
 def _take(lock: Path) -> None:
     process = os.getpid()
     started = datetime.now(UTC).isoformat(timespec="seconds")

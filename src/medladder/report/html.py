@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -11,14 +12,16 @@ from ..language import Message, counted, of_record, spoken, template_of, transla
 from . import wording
 
 
-def render(template: str, names: dict[str, Any]) -> str:
-    """A page of `templates/` with these names, in the language spoken."""
-    return _environment().get_template(template).render(names)
+def render(template: str, names: dict[str, Any], *, package: str = "medladder.report") -> str:
+    """A page of the `templates/` of a package, or of the report's, with these names, in the language spoken."""
+    return _environment(package, spoken()).get_template(template).render(names)
 
 
-def _environment() -> jinja2.Environment:
+@cache
+def _environment(package: str, language: str) -> jinja2.Environment:
+    """Templates are compiled once a language: what they call for the language itself is held in `globals`."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("medladder.report"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("medladder.report")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         lstrip_blocks=True,
@@ -39,7 +42,7 @@ def _environment() -> jinja2.Environment:
         of_record,
     ):
         environment.filters[write.__name__] = write
-    environment.globals.update(tr=_tr, counted=_counted, language=spoken(), split_headline=wording.split_headline)
+    environment.globals.update(tr=_tr, counted=_counted, language=language, split_headline=wording.split_headline)
     return environment
 
 

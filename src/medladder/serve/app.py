@@ -14,11 +14,14 @@ from medladder.errors import InputError, MedladderError
 from .api import router
 from .guard import Guard, Policy
 from .hub import Hub
+from .pages import error_page, wants_page
+from .pages import router as pages
 from .refusals import MethodNotAllowedError, NotFoundError, RequestError, answer_error
+from .runs import Runs
 
 
-def make_app(hub: Hub, policy: Policy) -> ASGIApp:
-    """The service around a hub."""
+def make_app(hub: Hub, policy: Policy, runs: Runs | None = None) -> ASGIApp:
+    """The service and the workbench around a hub; with `runs` studies can be started."""
     app = FastAPI(
         title="medladder",
         version=__version__,
@@ -27,16 +30,18 @@ def make_app(hub: Hub, policy: Policy) -> ASGIApp:
         redoc_url=None,
     )
     app.state.hub = hub
+    app.state.runs = runs
     app.include_router(router)
+    app.include_router(pages)
     app.add_exception_handler(MedladderError, _medladder)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     return Guard(app, policy, hub.metrics)
 
 
-async def _medladder(_: Request, error: Exception) -> Response:
+async def _medladder(request: Request, error: Exception) -> Response:
     assert isinstance(error, MedladderError)
-    return answer_error(error)
+    return await error_page(request, error) if wants_page(request) else answer_error(error)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
@@ -47,7 +52,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
     )
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = (
         NotFoundError
@@ -63,4 +68,4 @@ async def _http(_: Request, error: Exception) -> Response:
         headers=dict(error.headers or {}),
     )
     made.http_status = error.status_code
-    return answer_error(made)
+    return await _medladder(request, made)

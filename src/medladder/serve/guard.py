@@ -19,10 +19,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .metrics import Metrics
+from .pages import language_of, token_page
 from .refusals import ForbiddenError, RequestError, UnauthorisedError, answer_error
 
 LOG = logging.getLogger("medladder.serve")
@@ -30,7 +32,7 @@ LOG = logging.getLogger("medladder.serve")
 OPEN = ("/health", "/ready")
 """Answered without a token: they say nothing of models or patients."""
 
-ENTER = "/enter"
+ENTER, STATIC = "/enter", "/static/"
 
 COOKIE = "medladder"
 
@@ -78,7 +80,7 @@ class Guard:
         try:
             refusal = self._refusal(scope)
             if refusal is not None:
-                await answer_error(refusal)(scope, receive, answered.send)
+                await _refused(scope, refusal)(scope, receive, answered.send)
             elif scope["path"] == ENTER and self._policy.token is not None:
                 await (await self._enter(scope, receive))(scope, receive, answered.send)
             else:
@@ -111,7 +113,12 @@ class Guard:
                 needed="One from this server's own pages, or from a program.",
                 do="Open this server's own address.",
             )
-        if scope["path"] in (*OPEN, ENTER) or self._policy.token is None or self._is_known(headers):
+        if (
+            scope["path"] in (*OPEN, ENTER)
+            or scope["path"].startswith(STATIC)
+            or self._policy.token is None
+            or self._is_known(headers)
+        ):
             return None
         return UnauthorisedError(
             found="No token, or not the one of this server.",
@@ -191,6 +198,12 @@ async def _short_body(receive: Receive) -> bytes:
         body += message.get("body", b"")
         if len(body) > 4096 or not message.get("more_body"):
             return body[:4096]
+
+
+def _refused(scope: Scope, refusal: RequestError) -> Response:
+    if isinstance(refusal, UnauthorisedError) and "text/html" in Headers(scope=scope).get("accept", ""):
+        return HTMLResponse(token_page(language_of(Request(scope))), refusal.http_status, refusal.headers)
+    return answer_error(refusal)
 
 
 def _fault() -> JSONResponse:

@@ -21,6 +21,7 @@ from .app import make_app
 from .guard import LOG, Policy
 from .hub import Hub
 from .limits import Limits
+from .runs import Runs
 from .shelf import Shelf
 
 SHORTEST_TOKEN = 16
@@ -75,8 +76,9 @@ def choose_token(given: str | None, *, is_loopback: bool) -> str | None:
     return given
 
 
-def serve(shelf: Shelf, place: Place, limits: Limits, started: Callable[[str], None]) -> None:
-    """Answer until a signal comes; then finish what was taken. `started` is told the address.
+def serve(shelf: Shelf, place: Place, limits: Limits, started: Callable[[str], None], root: Path | None = None) -> None:
+    """Answer until a signal comes; then finish what was taken. `started` is told the address. Below `root`
+    lie images that studies may be started on, in the shelf's folder of runs.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def serve(shelf: Shelf, place: Place, limits: Limits, started: Callable[[str], N
     hub = Hub.start(shelf, limits)
     try:
         config = uvicorn.Config(
-            make_app(hub, place.policy()),
+            make_app(hub, place.policy(), _runs(shelf, root)),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -113,6 +115,10 @@ def serve(shelf: Shelf, place: Place, limits: Limits, started: Callable[[str], N
     finally:
         hub.close()
         listening.close()
+
+
+def _runs(shelf: Shelf, root: Path | None) -> Runs | None:
+    return None if root is None or shelf.runs is None else Runs(root, shelf.runs)
 
 
 async def _answer(server: uvicorn.Server, listening: socket.socket, started: Callable[[], None]) -> None:

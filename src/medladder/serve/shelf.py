@@ -9,8 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from medladder.audit import Finding, NearCopies, audit, near_copies_of
 from medladder.cohort import Cohort
-from medladder.errors import InputError, MedladderError
+from medladder.errors import InputError, MedladderError, StudyError
+from medladder.evidence.exploring import Explored
 from medladder.images.pool import n_processors
 from medladder.models.answering import Answering
 from medladder.models.fitting import images_of
@@ -32,6 +34,7 @@ class Shelved:
         self._answering: Answering | None = None
         self.cohort: Cohort | None = None
         """Of a study, once it is open and where its images are found."""
+        self.audit = Auditing(self)
         self.note: str | None = None
         """Why it does not know what is unlike its training images, where that is so."""
 
@@ -49,6 +52,18 @@ class Shelved:
     def network(self) -> Opened:
         """The network that explains; raises InputError where it has no layers."""
         return open_network(self.path)
+
+    @cached_property
+    def explored(self) -> Explored:
+        """The study's record, to be asked again; raises StudyError."""
+        return Explored(self.folder)
+
+    def own_cohort(self) -> Cohort:
+        """The images of a study, read where they were; raises StudyError where they are not found any more."""
+        if self.cohort is None:
+            plan = self.folder.read_plan()
+            self.cohort = images_of(self.folder, plan, None, None, QUIET)
+        return self.cohort
 
     @cached_property
     def identity(self) -> str | None:
@@ -74,8 +89,7 @@ class Shelved:
         opened = self.network
         assert opened.plan is not None
         try:
-            self.cohort = images_of(self.folder, opened.plan, None, None, QUIET)
-            likeness = likeness_of_study(opened.plan, self.cohort, opened.name)
+            likeness = likeness_of_study(opened.plan, self.own_cohort(), opened.name)
         except InputError as error:
             self.note = error.found
             return opened.answering(threads=_threads())
@@ -111,6 +125,47 @@ class Shelved:
             )
         self.answering()  # which holds its files against what was written
         return (self.path / CARD).read_text("utf-8")
+
+
+class Auditing:
+    """The audit of a study's cohort, in a thread: the search for near copies takes its time."""
+
+    def __init__(self, one: Shelved) -> None:
+        self._one = one
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._found: tuple[Cohort, NearCopies, list[Finding]] | None = None
+        self._error: InputError | None = None
+
+    def is_over(self) -> bool:
+        """Whether it is done; begins it when first asked."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._search, name="auditor", daemon=True)
+                self._thread.start()
+        self._thread.join(0.3)
+        return not self._thread.is_alive()
+
+    def result(self) -> tuple[Cohort, NearCopies, list[Finding]]:
+        """The cohort, its near copies and what was found; raises StudyError where its images are not found."""
+        assert self._thread is not None
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        assert self._found is not None
+        return self._found
+
+    def _search(self) -> None:
+        try:
+            cohort = self._one.own_cohort()
+            near = near_copies_of(cohort)
+            self._found = cohort, near, audit(cohort, near)
+        except InputError as error:
+            self._error = error
+        except Exception as error:  # a thread that ends with less would leave the page waiting
+            self._error = StudyError(
+                found=f"The audit failed ({type(error).__name__}).", needed="A fault of ours.", do=""
+            )
 
 
 @dataclass(frozen=True)
