@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from medladder import __version__
 from medladder.errors import InputError, MedladderError
+from medladder.evidence.reading import with_parts
 from medladder.language import LANGUAGES, of_record, speaking, tr
 from medladder.record.folder import StudyFolder
 from medladder.report import html
@@ -167,7 +168,7 @@ def _card(one: Shelved, request: Request) -> dict[str, Any]:
     except InputError as error:
         return {"name": one.name, "problem": error.found}
     evidence = evidence_of(one.folder)
-    verdict = evidence["verdict"] if evidence else None
+    verdict = with_parts(evidence["verdict"]) if evidence else None
     return {
         **found,
         "problem": None,
@@ -217,7 +218,7 @@ async def study(request: Request, name: str) -> Response:
         evidence = evidence_of(one.folder)
         names: dict[str, Any] = {"title": name, "study": _study(one, request), "verdict": None, "scores": None}
         if evidence is not None:
-            verdict = evidence["verdict"]
+            verdict = with_parts(evidence["verdict"])
             curves = views.draw_curves(one.folder, None)
             names |= {"verdict": verdict, "grade": GRADES[verdict["grade"]], "unit": UNITS[evidence["unit"]], **curves}
         return "study.html.j2", names
