@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -429,3 +431,19 @@ def test_hostile_files_are_named_and_the_server_goes_on(server: Running, tmp_pat
     assert sent >= 180
     assert refused >= 100
     assert server.send("/predict", ("a.png", png(1))).status_code == 200
+
+
+def test_what_is_described_is_what_is_answered(server: Running) -> None:
+    # Bytes at random are no image: that requests of the right shape are refused is right.
+    words = [
+        "run",
+        f"{server.url}/openapi.json",
+        "--max-examples",
+        "20",
+        "--exclude-checks",
+        "positive_data_acceptance",
+    ]
+    command = [Path(sys.executable).parent / "schemathesis", *words, "--no-color"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=server.log.parent)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "Tested: 8" in done.stdout
