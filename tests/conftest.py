@@ -45,7 +45,8 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     for kind in ("cache", "state"):
         place = str(tmp_path_factory.getbasetemp() / kind)
         monkeypatch.setenv(f"XDG_{kind.upper()}_HOME", place)  # for processes that a test starts
-        monkeypatch.setattr(f"platformdirs.user_{kind}_dir", lambda *_args, place=place, **_kwargs: place)
+        within = str(Path(place) / "medladder")  # where such a process then looks
+        monkeypatch.setattr(f"platformdirs.user_{kind}_dir", lambda *_args, within=within, **_kwargs: within)
 
 
 @pytest.fixture

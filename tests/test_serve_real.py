@@ -32,19 +32,8 @@ def test_a_study_is_fitted_served_and_looked_at(
 ) -> None:
     source = shared_data(name)
     rungs = ("--rungs", "prior,logistic", "--rung", "dnn:widths=32-16,epochs=10,members=2")
-    run(
-        "study",
-        source,
-        "--out",
-        tmp_path / "study",
-        *rungs,
-        "--sizes",
-        "100,300",
-        "--repeats",
-        "2",
-        "--image-size",
-        "28",
-    )
+    drawn = ("--sizes", "100,300", "--repeats", "2", "--image-size", "28")
+    run("study", source, "--out", tmp_path / "study", *rungs, *drawn)
     run("fit", tmp_path / "study", "--rung", "dnn:widths=32-16,epochs=10,members=2", "--out", tmp_path / "model")
     if source.suffix == ".npz":
         picture = tmp_path / "one.png"
