@@ -33,7 +33,7 @@ from medladder.inspection.growth import (
 from medladder.inspection.importance import classes_favoured, importance_of
 from medladder.inspection.layered import LayeredNetwork, networks_of
 from medladder.inspection.maximisation import highest_sums
-from medladder.inspection.neighbours import nearest_images
+from medladder.inspection.neighbours import Neighbours
 from medladder.inspection.regions import mean_gradients, regions_of
 from medladder.inspection.templates import edge_likeness, planes_of, selectivity, spatial_frequency
 from medladder.rungs.draws import Draw, draw_by_row
@@ -468,7 +468,7 @@ def test_distances_by_hand() -> None:
     """Axes have deviations 2 and 1 over the rows; a third never moves and does not count."""
     images = np.array([[1, 3, 9, 0], [5, 3, 9, 1], [1, 1, 9, 0], [5, 1, 9, 5]], dtype=float)[:, None]
     image = np.array([[1.0, 2, 4, 7]])
-    rows, distances = nearest_images([space(3)], image, images, np.arange(4), n=3)
+    rows, distances = Neighbours.of([space(3)], images, np.arange(4)).nearest(image, n=3)
     # (0, 1), (2, 1), (0, −1), (2, −1) deviations away: half the mean squares are 1/4, 5/4, 1/4, 5/4.
     assert rows.tolist() == [0, 2, 1]
     assert distances == pytest.approx([0.5, 0.5, math.sqrt(1.25)])
@@ -478,7 +478,7 @@ def test_members_share_the_space_equally() -> None:
     """Two members see one pixel each."""
     left, right = (as_network((np.eye(2)[:, [at]], [0]), ([[1]], [0])) for at in (0, 1))
     images = np.array([[[0, 0]], [[2, 20]], [[0, 20]], [[2, 0]]], dtype=float)
-    rows, distances = nearest_images([left, right], np.array([[0.0, 10]]), images, np.arange(4))
+    rows, distances = Neighbours.of([left, right], images, np.arange(4)).nearest(np.array([[0.0, 10]]))
     assert rows.tolist() == [0, 2, 1, 3]
     # (0, 1), (0, 1), (2, 1), (2, 1) deviations
     assert distances == pytest.approx([0.5, 0.5, math.sqrt(1.25), math.sqrt(1.25)])
@@ -491,14 +491,14 @@ def test_a_training_image_is_nearest_to_itself(name: str, shape: tuple[int, ...]
     rung = fit(name, shape) if name != "logistic" else rungs.build(rungs.parse_rung(name)).fit(images, labels)
     networks, rows = networks_of(rung, shape), np.arange(29, 3, -2)
     for row in (29, 11, 5):
-        found, distances = nearest_images(networks, images[row], images, rows, n=len(rows))
+        found, distances = Neighbours.of(networks, images, rows).nearest(images[row], n=len(rows))
         assert found[0] == row
         assert distances[0] == pytest.approx(0, abs=1e-4)
         assert distances[1] > 1e-3
         assert (np.diff(distances) >= 0).all()
         assert sorted(found) == sorted(rows)
-    assert nearest_images(networks, images[0], images, rows)[0].shape == (5,)
-    assert nearest_images(networks, images[0], images, rows[:2])[0].shape == (2,)
+    assert Neighbours.of(networks, images, rows).nearest(images[0])[0].shape == (5,)
+    assert Neighbours.of(networks, images, rows[:2]).nearest(images[0])[0].shape == (2,)
 
 
 @pytest.mark.parametrize("name", [NN, CNN])
@@ -506,14 +506,14 @@ def test_a_typical_step_between_two_images_is_one(name: str) -> None:
     """The root mean square over all pairs is, in any space."""
     images, _ = draw_images(GREY)
     networks, rows = networks_of(fit(name, GREY), GREY), np.arange(5, 25)
-    steps = [nearest_images(networks, images[row], images, rows, n=20)[1] for row in rows]
+    steps = [Neighbours.of(networks, images, rows).nearest(images[row], n=20)[1] for row in rows]
     assert np.mean(np.square(steps)) == pytest.approx(1, rel=1e-4)
 
 
 def test_a_space_in_which_nothing_moves_has_no_distances() -> None:
     dead = as_network((np.eye(4), [-9] * 4), (np.ones((4, 1)), [0]))
     images = np.random.default_rng(0).random((6, 1, 4))
-    rows, distances = nearest_images([dead], np.ones((1, 4)), images, np.arange(1, 6), n=2)
+    rows, distances = Neighbours.of([dead], images, np.arange(1, 6)).nearest(np.ones((1, 4)), n=2)
     assert rows.tolist() == [1, 2]
     assert distances.tolist() == [0, 0]
 
@@ -522,7 +522,7 @@ def test_blocks_of_rows_change_nothing() -> None:
     """More rows than are asked about at once, from a file or from memory."""
     rng = np.random.default_rng(1)
     images = rng.random((300, 1, 4))
-    rows, distances = nearest_images([space()], images[290], images, np.arange(300), n=300)
+    rows, distances = Neighbours.of([space()], images, np.arange(300)).nearest(images[290], n=300)
     away = (images - images[290])[:, 0, :2] / images[:, 0, :2].std(axis=0)
     wanted = np.sqrt((away**2).mean(axis=1) / 2)
     assert rows.tolist() == np.argsort(wanted, kind="stable").tolist()

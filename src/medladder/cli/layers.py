@@ -64,7 +64,9 @@ def inspect(
             _show(looking.inspect_on(opened, cohort), layer, as_json=as_json)
             return
         assert image is not None
-        explained = looking.explain_file(opened, image, cohort=cohort, cache=how.cache, progress=Terminal())
+        explained = looking.explain_file(
+            opened, image, known=lambda: looking.known_images(opened, cohort, cache=how.cache, progress=Terminal())
+        )
         if out is not None:
             from ..report.explanation import write_explanation
 

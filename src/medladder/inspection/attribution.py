@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import InputError
+from ..language import phrase
 from ..rungs.draws import in_unit_range
 from .layered import LayeredNetwork
 from .sanity import MOST_ALIKE, Check, cascade, is_flat
@@ -206,21 +207,26 @@ def _judge(values: Float[np.ndarray, "*axis"], checks: Sequence[Check], complete
     """Whether to believe a map, and why."""
     alike = checks[-1].similarity
     if not values.any():
-        return False, "The map is empty: the method finds no place in this image that speaks for the class."
+        return False, phrase("The map is empty: the method finds no place in this image that speaks for the class.")
     if is_flat(values):
-        return False, "The map is the same everywhere: it points nowhere."
+        return False, phrase("The map is the same everywhere: it points nowhere.")
     if completeness is not None and completeness > AT_LEAST:
-        return False, (
-            f"The map does not add up: it misses the answer's change from an even grey by {completeness:.0%} of that."
+        return False, phrase(
+            "The map does not add up: it misses the answer's change from an even grey by {share} of that.",
+            share=f"{completeness:.0%}",
         )
     if alike > MOST_ALIKE:
-        return False, (
-            f"The map survives random weights: with nothing of what was learned it is still {alike:.2f} alike, more "
-            f"than {MOST_ALIKE:.2f}, so it shows the image more than the network."
+        return False, phrase(
+            "The map survives random weights: with nothing of what was learned it is still {alike} alike, more than "
+            "{most}, so it shows the image more than the network.",
+            alike=f"{alike:.2f}",
+            most=f"{MOST_ALIKE:.2f}",
         )
-    return True, (
-        f"With random weights the map is another ({alike:.2f} alike, at most {MOST_ALIKE:.2f} is allowed): it hangs on "
-        "the network's own weights."
+    return True, phrase(
+        "With random weights the map is another ({alike} alike, at most {most} is allowed): it hangs on the network's "
+        "own weights.",
+        alike=f"{alike:.2f}",
+        most=f"{MOST_ALIKE:.2f}",
     )
 
 

@@ -20,7 +20,7 @@ class Near:
     image: int
     class_: str
     distance: float
-    """1 is a typical step between two training images, see `neighbours.nearest_images`."""
+    """1 is a typical step between two training images, see `neighbours.Neighbours`."""
     picture: UInt8[np.ndarray, "..."]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int, UInt
+from jaxtyping import Int, Num, UInt
 from sklearn.base import BaseEstimator
 
 from medladder import rungs
@@ -36,6 +36,26 @@ from .model import Model
 if TYPE_CHECKING:  # what imports torch is imported where it is used: reading what stands written does without
     from medladder.inspection.explaining import Explanation, Near
     from medladder.inspection.layered import LayeredNetwork
+    from medladder.inspection.neighbours import Neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The images that a study's network has learned from, and where they lie in what it passes on."""
+
+    cohort: Cohort
+    neighbours: Neighbours
+
+    def nearest(self, pixels: Num[np.ndarray, "..."]) -> tuple[Near, ...]:
+        """Those it takes for most alike, nearest first."""
+        from medladder.inspection.explaining import Near, as_picture
+
+        images, labels, classes = self.cohort.images, self.cohort.labels, self.cohort.classes
+        network = self.neighbours.networks[0]
+        return tuple(
+            Near(int(row), classes[labels[row]], float(distance), as_picture(images[row], network))
+            for row, distance in zip(*self.neighbours.nearest(pixels), strict=True)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,15 +230,13 @@ def explain_file(
     file: Path,
     *,
     name: str | None = None,
-    cohort: Cohort | None = None,
+    known: Callable[[], Known | None] = lambda: None,
     likeness: Likeness | None = None,
-    cache: Path | None = None,
-    progress: Progress = QUIET,
 ) -> Explanation:
-    """Explain what the network says of one image file; of a study's also the nearest training images.
+    """Explain what the network says of one image file; among images it has learned from, also the nearest of these.
 
-    `name` is what the file is called where its path is not what anyone named. A study's network knows what is unlike
-    its training images by `likeness` alone, see `likeness_of_study`.
+    `name` is what the file is called where its path is not what anyone named. A study's network knows its training
+    images by `known_images`, asked for once the file is read, and what is unlike them by `likeness_of_study`.
 
     Raises
     ------
@@ -238,7 +256,7 @@ def explain_file(
         unlike = is_foreign or None if likeness is None else bool(likeness.is_unlike(pixels[None])[0]) or is_foreign
         proba = opened.rung.predict_proba(pixels[None])[0]
         decision = int(decide(proba[None], opened.decision)[0])
-    nearest = None if opened.plan is None else _nearest(opened, networks, pixels, cohort, cache, progress)
+    among = known()
     return explain(
         networks,
         pixels,
@@ -248,9 +266,40 @@ def explain_file(
         probabilities=tuple(float(one) for one in proba),
         decision=opened.classes[decision],
         unlike_training=unlike,
-        nearest=nearest,
+        nearest=None if among is None else among.nearest(pixels),
         seed=opened.seed,
     )
+
+
+def known_images(
+    opened: Opened, cohort: Cohort | None = None, *, cache: Path | None = None, progress: Progress = QUIET
+) -> Known | None:
+    """The images that a study's network has learned from, for `explain_file`; of a model there are none.
+
+    None too where they are not found on this machine any more, which is then said.
+
+    Raises
+    ------
+    StudyError
+        The cohort that is given is not that of the study.
+    """
+    from medladder.inspection.neighbours import Neighbours
+
+    if opened.plan is None:
+        return None
+    if cohort is not None and cohort.fingerprint != opened.plan.cohort["fingerprint"]:
+        raise StudyError(
+            found=f"{cohort.name} is not the cohort of the study, or it has changed.",
+            needed="With --image the cohort of the study itself: the nearest training images are looked for in it.",
+            do="Give it as it was, or drop --on.",
+        )
+    try:
+        found = images_of(StudyFolder(opened.path), opened.plan, cohort, cache, progress)
+    except InputError as error:  # moved, changed, or read on another machine
+        progress.say(f"No training image is shown: {error.found} Give --on COHORT.")
+        return None
+    draw = study_draw(opened.plan, found, opened.name)
+    return Known(found, Neighbours.of(opened.networks, found.images, draw.rows[may_learn(draw.fold)]))
 
 
 def _kept_networks(folder: StudyFolder) -> dict[str, KeptNetwork]:
@@ -416,38 +465,6 @@ def _foreign_draw(opened: Opened, cohort: Cohort, labels: Int[np.ndarray, " imag
         labels[rows], cohort.patients[rows], groups[rows], seed=opened.seed, fold=0, repeat=0
     )
     return Draw(rows, fold, draw_seed(opened.seed, 0, 0), is_thin)
-
-
-def _nearest(
-    opened: Opened,
-    networks: Sequence[LayeredNetwork],
-    pixels: Any,
-    cohort: Cohort | None,
-    cache: Path | None,
-    progress: Progress,
-) -> tuple[Near, ...] | None:
-    from medladder.inspection.explaining import Near, as_picture
-    from medladder.inspection.neighbours import nearest_images
-
-    assert opened.plan is not None
-    if cohort is not None and cohort.fingerprint != opened.plan.cohort["fingerprint"]:
-        raise StudyError(
-            found=f"{cohort.name} is not the cohort of the study, or it has changed.",
-            needed="With --image the cohort of the study itself: the nearest training images are looked for in it.",
-            do="Give it as it was, or drop --on.",
-        )
-    try:
-        known = images_of(StudyFolder(opened.path), opened.plan, cohort, cache, progress)
-    except InputError as error:  # moved, changed, or read on another machine
-        progress.say(f"No training image is shown: {error.found} Give --on COHORT.")
-        return None
-    draw = study_draw(opened.plan, known, opened.name)
-    rows = draw.rows[may_learn(draw.fold)]
-    found, distances = nearest_images(networks, pixels, known.images, rows)
-    return tuple(
-        Near(int(row), known.classes[known.labels[row]], float(distance), as_picture(known.images[row], networks[0]))
-        for row, distance in zip(found, distances, strict=True)
-    )
 
 
 def _written(shape: Sequence[int]) -> str:

@@ -230,9 +230,8 @@ def _explain(chosen: Shelved, path: Path, name: str) -> dict[str, Any]:
     from medladder.report.explanation import draw
 
     try:
-        found = explain_file(
-            chosen.network, path, name=name, cohort=chosen.cohort, likeness=chosen.answering().likeness
-        )
+        likeness = chosen.answering().likeness
+        found = explain_file(chosen.network, path, name=name, known=lambda: chosen.known, likeness=likeness)
     except InputError as error:
         own = {str(path): name}
         what, needed, do = (_in_their_words(part, own) for part in (error.found, error.needed, error.do))

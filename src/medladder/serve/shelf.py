@@ -17,7 +17,7 @@ from medladder.images.pool import n_processors
 from medladder.models.answering import Answering
 from medladder.models.fitting import images_of
 from medladder.models.folder import CARD, is_model, read_model
-from medladder.models.looking import Opened, likeness_of_study, open_network
+from medladder.models.looking import Known, Opened, known_images, likeness_of_study, open_network
 from medladder.models.model import Model
 from medladder.progress import QUIET
 from medladder.record.folder import StudyFolder
@@ -57,6 +57,11 @@ class Shelved:
     def explored(self) -> Explored:
         """The study's record, to be asked again; raises StudyError."""
         return Explored(self.folder)
+
+    @cached_property
+    def known(self) -> Known | None:
+        """The images that a study's network has learned from, where they are found."""
+        return known_images(self.network, self.cohort)
 
     def own_cohort(self) -> Cohort:
         """The images of a study, read where they were; raises StudyError where they are not found any more."""
