@@ -238,12 +238,10 @@ async def progress(request: Request, name: str) -> Response:
 
 @router.get("/study/{name}/report")
 async def report(request: Request, name: str) -> Response:
-    """The study's own page, drawn anew; its script is let in by its hash."""
+    """The study's own page; its script is let in by its hash."""
 
     def drawn() -> str:
-        from medladder.report.page import render
-
-        return render(_named(request, name).folder, language=language_of(request))
+        return views.draw_report(_named(request, name).folder, language_of(request))
 
     text = await run_in_threadpool(drawn)
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)

@@ -86,6 +86,20 @@ def _drawn(path: str, _stamp: int, shown: tuple[str, ...] | None, language: str)
         return {"scores": draw_scores(picked, sizes, looks, label=said), "sizes": sizes}
 
 
+def draw_report(folder: StudyFolder, language: str) -> str:
+    """The study's own page; drawn once for what stands in the folder."""
+    files = (folder.path / name for name in ("evidence.json", "inspection.json"))
+    stamps = tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+    return _report(str(folder.path), stamps, language)
+
+
+@lru_cache(maxsize=16)
+def _report(path: str, _stamps: tuple[int, ...], language: str) -> str:
+    from medladder.report.page import render
+
+    return render(StudyFolder(path), language=language)
+
+
 # Evidence
 
 
