@@ -39,14 +39,16 @@ def shared_data() -> Callable[[str], Path]:
     return find
 
 
-@pytest.fixture(autouse=True)
-def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache, or their notes of where cohorts lie."""
-    for kind in ("cache", "state"):
-        place = str(tmp_path_factory.getbasetemp() / kind)
-        monkeypatch.setenv(f"XDG_{kind.upper()}_HOME", place)  # for processes that a test starts
-        within = str(Path(place) / "medladder")  # where such a process then looks
-        monkeypatch.setattr(f"platformdirs.user_{kind}_dir", lambda *_args, within=within, **_kwargs: within)
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills the user's cache, or their notes of where cohorts lie; nor does what tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in ("cache", "state"):
+            place = tmp_path_factory.getbasetemp() / kind
+            patch.setenv(f"XDG_{kind.upper()}_HOME", str(place))  # for processes that a test starts
+            within = str(place / "medladder")  # where such a process then looks
+            patch.setattr(f"platformdirs.user_{kind}_dir", lambda *_args, within=within, **_kwargs: within)
+        yield
 
 
 @pytest.fixture
