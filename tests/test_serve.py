@@ -334,16 +334,16 @@ def test_when_stopped_it_finishes_what_it_took(place: Path) -> None:
     with serving(place, place / "model") as running, ThreadPoolExecutor(16) as threads:
         files = [(f"{i}.png", png(i)) for i in range(64)]
         asked = [threads.submit(running.send, "/predict", *files) for _ in range(8)]
-        while float(_metric(running, "medladder_requests_now")) < 4:
+        while (taken := float(_metric(running, "medladder_requests_now"))) < 4:
             time.sleep(0.005)
         assert running.stop() == 0
         statuses = []
         for one in asked:
             try:
                 statuses.append(one.result().status_code)
-            except httpx.ConnectError:  # it came after the door was closed
+            except (httpx.ConnectError, httpx.ReadError, httpx.WriteError):  # the door was closed before it was in
                 statuses.append(0)
-        assert statuses.count(200) >= 4
+        assert statuses.count(200) >= taken
         assert set(statuses) <= {200, 0, 429}
 
 
