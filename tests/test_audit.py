@@ -32,7 +32,7 @@ from medladder.errors import CohortError
 from medladder.images.encoding import Encoding, read_encoding
 from medladder.language import Message
 from medladder.models.fitting import fit_model, rows_to_learn_from
-from medladder.models.looking import study_draw
+from medladder.models.known import study_draw
 from medladder.phantoms import draw
 from medladder.rungs.draws import Draw
 from medladder.study import run_study

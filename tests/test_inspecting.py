@@ -27,7 +27,8 @@ from medladder.inspecting import CONSTANT_WIDTH, Look, Refit, measured_networks,
 from medladder.inspection.pairing import pair_out_of_part
 from medladder.inspection.whole import OUTLINED, TILES, to_tile
 from medladder.models import looking
-from medladder.models.looking import inspect_on, open_network, read_inspection, study_draw
+from medladder.models.known import study_draw
+from medladder.models.looking import inspect_on, open_network, read_inspection
 from medladder.phantoms.drawn import draw
 from medladder.record.folder import StudyFolder
 from medladder.record.trials import Trial

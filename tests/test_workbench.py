@@ -14,6 +14,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 import medladder as ml
+from medladder.record.folder import StudyFolder
+from medladder.serve.workbench.studies import draw_report
 from served import Running, serving
 from test_report_browser import SCREENS, browser
 from test_serve import png
@@ -114,16 +116,23 @@ def test_nothing_is_left_in_english(server: Running, name: str) -> None:
     assert english_in(text, names) == []
 
 
-def test_pages_are_drawn_soon(server: Running) -> None:
-    for path in PAGES.values():
-        headers = {"Accept": "text/html"}
-        server.ask("GET", path, headers=headers)
-        taken = []
-        for _ in range(3):
-            began = time.perf_counter()
-            server.ask("GET", path, headers=headers)
-            taken.append(time.perf_counter() - began)
-        print(f"{path}: {1000 * sorted(taken)[1]:.0f} ms")  # figures stand in docs/serving.md
+def test_what_is_said_of_an_image_is_not_left_in_english(server: Running, place: Path) -> None:
+    image = (place / "cohort" / "effusion" / "03.png").read_bytes()
+    headers = {"Accept": "text/html", "Accept-Language": "ko"}
+    text = server.send("/try/study", ("03.png", image), headers=headers).text
+    assert text.count('class="estimate"') == 2
+    assert "가중치를 무작위로" in text  # why its maps are believed, or not
+    names = ["clear", "effusion", "logistic", "study", "forest", "medladder", "English", "Grad-CAM"]
+    assert english_in(text, names) == []
+
+
+def test_a_report_is_drawn_once_for_what_was_weighed(place: Path) -> None:
+    folder = StudyFolder(place / "study")
+    drawn = draw_report(folder, "en")
+    assert draw_report(folder, "en") is drawn
+    assert 'lang="ko"' in draw_report(folder, "ko")
+    ml.weigh(folder)
+    assert draw_report(folder, "en") is not drawn
 
 
 def test_evidence_answers_while_sliders_move(browser: Any, server: Running) -> None:

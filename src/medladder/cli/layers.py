@@ -38,6 +38,7 @@ def inspect(
 ) -> None:
     """What each layer of a network does, measured; or where its answer to one image comes from."""
     from ..models import looking
+    from ..models.known import known_images
 
     with errors_spoken(as_json=as_json):
         if out is not None and (image is None or out.suffix.lower() not in (".html", ".htm")):
@@ -65,7 +66,7 @@ def inspect(
             return
         assert image is not None
         explained = looking.explain_file(
-            opened, image, known=lambda: looking.known_images(opened, cohort, cache=how.cache, progress=Terminal())
+            opened, image, known=lambda: known_images(opened, cohort, cache=how.cache, progress=Terminal())
         )
         if out is not None:
             from ..report.explanation import write_explanation

@@ -16,7 +16,7 @@ _ROWS_AT_ONCE = 128
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Where images lie in the space of what networks pass on, computed once; others are then placed among them.
+    """Where training images lie in what networks pass on, computed once; other images are then placed among them.
 
     The space has an axis for each unit of each member, scaled to deviation 1 over the rows; distance is the root of
     half the mean square over axes that move at all, so that 1 is a typical step between two of the rows' images (the
@@ -37,7 +37,7 @@ class Neighbours:
         images: Shaped[np.ndarray, "image ..."],
         rows: Int[np.ndarray, " row"],
     ) -> Neighbours:
-        """Place these rows' images."""
+        """Place these rows of `images`, which are uint8, uint16 or floats of 0-1 in the networks' own shape."""
         there = np.concatenate(
             [
                 _place(networks, np.asarray(images[rows[at : at + _ROWS_AT_ONCE]]))
@@ -51,7 +51,10 @@ class Neighbours:
     def nearest(
         self, image: Num[np.ndarray, "..."], *, n: int = 5
     ) -> tuple[Int[np.ndarray, " near"], Float[np.ndarray, " near"]]:
-        """The rows whose images lie nearest, nearest first, and how far."""
+        """The `n` rows (fewer where there are fewer) whose images lie nearest, nearest first, and how far.
+
+        `image` is one of the networks' shape; where no axis moves, all distances are 0.
+        """
         moving = self.spread > 1e-9
         if not moving.any():
             return self.rows[:n], np.zeros(len(self.rows[:n]))

@@ -14,10 +14,10 @@ from medladder.errors import InputError, MedladderError
 from .api import router
 from .guard import Guard, Policy
 from .hub import Hub
-from .pages import error_page, wants_page
-from .pages import router as pages
 from .refusals import MethodNotAllowedError, NotFoundError, RequestError, answer_error
 from .runs import Runs
+from .workbench import router as pages
+from .workbench.frame import error_page, wants_page
 
 
 def make_app(hub: Hub, policy: Policy, runs: Runs | None = None) -> ASGIApp:

@@ -24,8 +24,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .metrics import Metrics
-from .pages import language_of, token_page
 from .refusals import ForbiddenError, RequestError, UnauthorisedError, answer_error
+from .workbench.frame import language_of, token_page
 
 LOG = logging.getLogger("medladder.serve")
 

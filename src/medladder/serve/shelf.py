@@ -17,7 +17,8 @@ from medladder.images.pool import n_processors
 from medladder.models.answering import Answering
 from medladder.models.fitting import images_of
 from medladder.models.folder import CARD, is_model, read_model
-from medladder.models.looking import Known, Opened, known_images, likeness_of_study, open_network
+from medladder.models.known import Known, known_images, likeness_of_study
+from medladder.models.looking import Opened, open_network
 from medladder.models.model import Model
 from medladder.progress import QUIET
 from medladder.record.folder import StudyFolder
