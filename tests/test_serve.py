@@ -284,7 +284,9 @@ def test_beyond_loopback_a_token_is_asked_for(place: Path) -> None:
         assert "SameSite=strict" in cookie
         assert running.token not in cookie
         assert running.ask("GET", "/models", headers={"Cookie": cookie.partition(";")[0]}).status_code == 200
-        assert running.token not in running.log.read_text()
+        told = running.log.read_text()
+        assert running.token not in told
+        assert "cross the network in the clear" in told
 
 
 def test_a_token_of_ones_own(place: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import OptionError
+from ..progress import Terminal
 from ..terminal import errors_spoken, print_json, print_serving
 from .doors import app
 from .options import AsJson
@@ -68,6 +69,9 @@ def serve(
         place = Place(host, port, None, tuple(allow_host or ()), tls_cert, tls_key)
         token = choose_token(_token(token_file), is_loopback=place.is_loopback)
         place = Place(host, port, token, place.hosts, tls_cert, tls_key)
+
+        if not place.is_loopback and tls_cert is None:
+            Terminal().say("Without --tls-cert and --tls-key images and token cross the network in the clear.")
 
         def started(address: str) -> None:
             names = [one.name for one in shelf]
