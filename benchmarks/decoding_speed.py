@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from medladder.images.decoding import prepare_files
-from medladder.images.pool import n_processors
 from medladder.images.reading import Reading
+from medladder.machine import n_processors
 
 SIDE = 64
 RADIOGRAPHS = Path(__file__).resolve().parents[2] / "shared" / "data" / "kermany_cxr"

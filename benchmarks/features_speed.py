@@ -20,7 +20,7 @@ from skimage.measure import block_reduce
 from threadpoolctl import threadpool_limits
 
 from medladder.cohort import read_cohort
-from medladder.engine import LocalEngine
+from medladder.engine.local import LocalEngine
 from medladder.rungs import parse_rung
 from medladder.views import views_of
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from medladder.architecture import node_counts
-from medladder.engine import limit_threads
+from medladder.engine.threads import limit_threads
 from medladder.record.folder import StudyFolder
 from medladder.rungs.draws import Draw
 from medladder.rungs.fleet import EPOCHS

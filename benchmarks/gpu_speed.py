@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from medladder import rungs
-from medladder.engine import limit_threads
+from medladder.engine.threads import limit_threads
 from medladder.rungs.draws import Draw, fit_many
 from medladder.rungs.fleet import EPOCHS
 from medladder.rungs.pixels import unrolled

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from medladder.cohort import Cohort, read_cohort
-from medladder.engine import limit_threads
+from medladder.engine.threads import limit_threads
 from medladder.rungs.draws import Draw, draw_by_row
 from medladder.rungs.networks import DeepNetworkClassifier
 

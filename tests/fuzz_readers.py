@@ -44,7 +44,8 @@ from medladder.errors import CohortError, ImageError
 from medladder.images.formats import read_header, read_image
 from medladder.images.prepare import Preparation, prepare
 from medladder.images.values import Window
-from medladder.images.worker import MEMORY_BYTES, limit_memory
+from medladder.images.worker import MEMORY_BYTES
+from medladder.machine import limit_memory
 from medladder.manifest import read_table
 
 SECONDS = 10.0
@@ -422,7 +423,7 @@ def be_child(folder: Path, formats: list[str], seed: int, begun: float, seconds:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # decoders in C print what they like
         os.dup2(nowhere, stream)
-    limit_memory()
+    limit_memory(MEMORY_BYTES)
     idle = _peak()
     while time.time() - begun < seconds:
         kind = rng.choice(list(files))

@@ -13,7 +13,7 @@ from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 from sklearn.exceptions import NotFittedError
 
 from medladder.cohort import read_cohort
-from medladder.engine import LocalEngine
+from medladder.engine.local import LocalEngine
 from medladder.errors import InputError
 from medladder.rungs import parse_rung
 from medladder.rungs.features import (

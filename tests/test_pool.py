@@ -100,8 +100,9 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
 def test_a_worker_may_not_take_all_memory() -> None:
     code = (
         "from medladder.images import worker\n"
+        "from medladder.machine import limit_memory\n"
         "import numpy as np\n"
-        "worker.limit_memory()\n"
+        "limit_memory(worker.MEMORY_BYTES)\n"
         "worker.read_header = lambda path: np.ones(3 * 2**28)\n"
         "print(worker.answer_job({'look': 'x'}))\n"
     )

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,10 @@ def trials(n: int = 2) -> list[Trial]:
     return [Trial(KEY.name, KEY.rung, 10, 0, repeat, "done", n_images=10, overlap=0.0) for repeat in range(n)]
 
 
+def without_digest(found: list[Trial]) -> list[Trial]:
+    return [replace(trial, predictions_sha256=None) for trial in found]
+
+
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
     folder.write_json("plan.json", plan().to_json())
@@ -81,7 +86,7 @@ def test_fleet_names_are_file_names() -> None:
 def test_a_fleet_is_read_back(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
     folder.write_fleet(KEY, PREDICTIONS, trials())
-    assert folder.read_trials() == trials()
+    assert without_digest(folder.read_trials()) == trials()
     read = folder.read_predictions(KEY.name)
     np.testing.assert_array_equal(read.probabilities, PREDICTIONS.probabilities)
     np.testing.assert_array_equal(read.repeats, [0, 1])
@@ -93,7 +98,7 @@ def test_a_torn_last_line_is_passed_over_and_a_torn_middle_refused(tmp_path: Pat
     journal = tmp_path / "trials.jsonl"
     whole = journal.read_bytes()
     journal.write_bytes(whole[:-10])
-    assert folder.read_trials() == trials(1)
+    assert without_digest(folder.read_trials()) == trials(1)
     journal.write_bytes(whole[10:])
     with pytest.raises(StudyError, match=r"Line 1 of .* is not a trial"):
         folder.read_trials()
@@ -126,7 +131,7 @@ def test_missing_damaged_and_newer_files_are_said(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(json.dumps({"protocol": 99}))
     with pytest.raises(StudyError, match="has protocol 99"):
         folder.read_plan()
-    with pytest.raises(StudyError, match="Delete the lines of fleet 'x'"):
+    with pytest.raises(StudyError, match=r"x\.npz cannot be read.*it runs the fleet anew"):
         folder.read_predictions("x")
 
 
@@ -181,7 +186,7 @@ def test_the_lock_of_a_process_that_is_gone_is_taken(tmp_path: Path) -> None:
         pass
     (tmp_path / ".lock").write_text(json.dumps({"host": "elsewhere", "process": 1, "since": "then"}))
     with (
-        pytest.raises(StudyError, match=r"on elsewhere.*is gone or is no study, delete .*\.lock"),
+        pytest.raises(StudyError, match=r"on elsewhere.*if it is gone, .*add --take-over"),
         only_writer(tmp_path),
     ):
         pass

@@ -160,7 +160,7 @@ def test_another_cohorts_study_and_other_files_are_left_alone(
 ) -> None:
     ml.run_study(cohort, tmp_path / "run", **QUICK)
     (class_folders / "clear" / "00.png").unlink()
-    with pytest.raises(StudyError, match="holds a study with the cohort 'cohort'"):
+    with pytest.raises(StudyError, match="gone or altered: one of class clear that was the first file"):
         ml.run_study(read_cohort(class_folders), tmp_path / "run", **QUICK)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("precious")
@@ -195,18 +195,18 @@ def test_a_failing_trial_is_recorded_and_the_study_goes_on(
 def test_a_worker_that_dies_costs_its_fleet_only(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medladder.engine import WorkerDied
+    from medladder.engine.contract import Lost
     from medladder.fleets import fit_fleet
 
-    def dies_once(engine: Any, work: Any, tasks: Any, threads: int) -> Any:
-        for i, task in enumerate(tasks):
-            yield task, WorkerDied() if i == 1 else fit_fleet(task)
+    def dies_once(engine: Any, work: Any, tasks: Any, **_: Any) -> Any:
+        for task in tasks:
+            yield task, Lost("Memory ran out.") if task.key.name == "prior-n16-f1-r0-2" else fit_fleet(task)
 
-    monkeypatch.setattr("medladder.engine.LocalEngine.run", dies_once)
+    monkeypatch.setattr("medladder.study.run_tasks", dies_once)
     folder = ml.run_study(cohort, tmp_path / "run", inspection=False, **QUICK)
     failed = [trial for trial in folder.read_trials() if not trial.is_done]
     assert {trial.fleet for trial in failed} == {"prior-n16-f1-r0-2"}
-    assert "memory" in str(failed[0].reason)
+    assert failed[0].reason == "Memory ran out."
 
 
 def test_a_fleet_that_failed_runs_again_with_the_next_call(

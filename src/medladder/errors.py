@@ -92,7 +92,22 @@ class OptionError(InputError):
 
 
 class FitError(MedladderError):
-    """One trial could not be fitted; the reason goes into the record and the study goes on."""
+    """One trial could not be fitted; the reason goes into the record and the study goes on.
+
+    It `is_certain` where the subset is the reason, so that another try would fail alike.
+    """
+
+    def __init__(self, reason: str, *, is_certain: bool = True) -> None:
+        super().__init__(reason)
+        self.is_certain = is_certain
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep what is certain when the error crosses a process border."""
+        return _again, (str(self), self.is_certain)
+
+
+def _again(reason: str, is_certain: bool) -> FitError:
+    return FitError(reason, is_certain=is_certain)
 
 
 def unknown_name(what: str, given: str, known: Iterable[str]) -> OptionError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Float, Int
 from sklearn.base import BaseEstimator
 
 from . import rungs
+from .engine.data import SharedArray
 from .errors import FitError
 from .record.plan import FleetKey
 from .rungs.covariates import Covariates, beside, fit_beside
@@ -26,11 +26,11 @@ MODELS_BYTES = 2**29
 
 @dataclass(frozen=True, eq=False)
 class FleetTask:
-    """What a worker is sent: no path but that of the prepared array, no patient, no split."""
+    """What a worker is sent: of images nothing but where their array is, no patient, no split."""
 
     key: FleetKey
     spec: rungs.RungSpec
-    seen: Path
+    seen: SharedArray
     labels: Int[np.ndarray, " image"]
     draws: tuple[Draw, ...]
     test_rows: Int[np.ndarray, " row"]
@@ -40,6 +40,28 @@ class FleetTask:
     """Networks of each draw whose layers are measured."""
     kept: int | None = None
     """The draw whose fitted rung comes back itself."""
+    at_once: int | None = None
+    """Draws fitted together, where memory is short; the others follow, and nothing of what is fitted changes."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """On the way to a worker, whole numbers take as few bytes as they can."""
+        draws = tuple(replace(draw, rows=_narrow(draw.rows), fold=_narrow(draw.fold)) for draw in self.draws)
+        narrow = {name: _narrow(getattr(self, name)) for name in ("labels", "test_rows")}
+        return {**self.__dict__, **narrow, "draws": draws}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        draws = tuple(replace(draw, rows=_wide(draw.rows), fold=_wide(draw.fold)) for draw in state["draws"])
+        wide = {name: _wide(state[name]) for name in ("labels", "test_rows")}
+        self.__dict__.update({**state, **wide, "draws": draws})
+
+
+def _narrow(numbers: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    low, high = int(numbers.min(initial=0)), int(numbers.max(initial=0))
+    return numbers.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+
+
+def _wide(numbers: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    return numbers.astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +74,8 @@ class FittedTrial:
     n_parameters: int | None = None
     chosen: dict[str, Any] | None = None
     reason: str | None = None
+    is_certain: bool = True
+    """Whether the reason lies in the subset, so that another try would fail alike."""
     layers: list[dict[str, Any]] | None = None
     kept: Frozen | None = None
 
@@ -61,14 +85,14 @@ def fit_fleet(task: FleetTask) -> list[FittedTrial]:
 
     Models too large to be held together are fitted and asked a few at a time.
     """
-    images = np.load(task.seen, mmap_mode="r", allow_pickle=False)
+    images = task.seen.open()
     n_classes = int(task.labels.max()) + 1
     rung, covariates = rungs.build(task.spec, task.device), task.covariates
     test_images = images[task.test_rows]
     if covariates is not None:
         test_images = beside(test_images, covariates.values[task.test_rows])
     a_model = rung.model_bytes(images.shape[1:], n_classes) if hasattr(rung, "model_bytes") else 0
-    at_once = len(task.draws) if a_model == 0 else max(1, MODELS_BYTES // a_model)
+    at_once = min(task.at_once or len(task.draws), max(1, MODELS_BYTES // a_model) if a_model else len(task.draws))
     trials = []
     for start in range(0, len(task.draws), at_once):
         draws = task.draws[start : start + at_once]
@@ -86,6 +110,11 @@ def fit_fleet(task: FleetTask) -> list[FittedTrial]:
             for place, (trial, one) in enumerate(zip(made, fitted, strict=True))
         ]
     return trials
+
+
+def flaw_of(trials: Sequence[FittedTrial]) -> str | None:
+    """Why a fleet is worth another try; None where there is nothing wrong, or nothing that a try would mend."""
+    return next((trial.reason for trial in trials if trial.reason is not None and not trial.is_certain), None)
 
 
 def _look_into(
@@ -109,13 +138,15 @@ def _look_into(
 
 def _trial(fitted: BaseEstimator | FitError, test_images: np.ndarray, n_classes: int, seconds: float) -> FittedTrial:
     if isinstance(fitted, FitError):
-        return FittedTrial(seconds, reason=str(fitted))
+        return FittedTrial(seconds, reason=str(fitted), is_certain=fitted.is_certain)
     try:
         test_proba = _over_all_classes(fitted.predict_proba(test_images), fitted.classes_, n_classes)
     except Exception as error:  # whatever a rung raises costs its own trial only
-        return FittedTrial(seconds, reason=f"Predicting failed: {type(error).__name__}: {error}")
+        reason = f"Predicting failed: {type(error).__name__}: {error}"
+        return FittedTrial(seconds, reason=reason, is_certain=False)
     if not np.isfinite(test_proba).all():
-        return FittedTrial(seconds, reason="The fitted model gives probabilities that are not numbers.")
+        reason = "The fitted model gives probabilities that are not numbers."
+        return FittedTrial(seconds, reason=reason, is_certain=False)
     return FittedTrial(
         fit_seconds=seconds,
         test_proba=test_proba,

@@ -15,8 +15,10 @@ from jaxtyping import Float, Int, Shaped
 
 from . import rungs
 from .architecture import count_parameters
-from .cost import seconds_a_fit
-from .engine import LocalEngine, WorkerDied
+from .cost import SECONDS_A_LOOK, seconds_a_fit
+from .engine.contract import Engine, Lost
+from .engine.data import SharedArray
+from .engine.running import run_tasks
 from .errors import FitError, InputError
 from .images.pictures import to_png
 from .inspection.pairing import pair_out_of_part
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 CONSTANT_WIDTH = "dnn:width=equal,taper=1"
 """What the tapered `dnn` is held against."""
 
-SECONDS_A_LOOK = 20.0
-
 _SHUFFLE = 0x5F1E  # keeps the permutation's random numbers apart from what else a seed is used for
 
 
@@ -47,7 +47,7 @@ class Look:
 
     spec: rungs.RungSpec
     kept: Frozen
-    store: Path
+    store: SharedArray
     labels: Int[np.ndarray, " image"]
     patients: Int[np.ndarray, " image"]
     draw: Draw
@@ -63,7 +63,7 @@ class Refit:
     """What a worker is sent to fit one rung once more: on its own view, or on shuffled pixels."""
 
     spec: rungs.RungSpec
-    store: Path
+    store: SharedArray
     labels: Int[np.ndarray, " image"]
     draw: Draw
     device: str
@@ -83,7 +83,7 @@ def work(task: Look | Refit) -> Inspection | Float[np.ndarray, "row class_"] | s
 def _look(task: Look) -> Inspection:
     from .inspection.whole import look_into  # imports torch, which the main process does without
 
-    images = np.load(task.store, mmap_mode="r", allow_pickle=False)
+    images = task.store.open()
     rung = thaw(task.spec, images.shape[1:], len(task.classes), task.kept)
     return look_into(
         rung,
@@ -100,7 +100,7 @@ def _look(task: Look) -> Inspection:
 
 
 def _refit(task: Refit) -> Float[np.ndarray, "row class_"] | str:
-    images = np.load(task.store, mmap_mode="r", allow_pickle=False)
+    images = task.store.open()
     draw, labels = task.draw, task.labels
     if task.shuffled_by is not None:
         images, labels = shuffled(images[draw.rows], task.shuffled_by), labels[draw.rows]
@@ -129,7 +129,7 @@ def shuffled(images: Shaped[np.ndarray, "image ..."], seed: int) -> Shaped[np.nd
 def inspect_study(
     folder: StudyFolder,
     planned: PlannedStudy,
-    engine: LocalEngine,
+    engine: Engine,
     *,
     device: str,
     cache: Path | None,
@@ -157,9 +157,9 @@ def inspect_study(
         return
     results: dict[tuple[str, str], Any] = {}
     with progress.follow("Looking into the networks", sum(task.seconds for task in tasks)) as advance:
-        for task, result in engine.run(work, sorted(tasks, key=lambda task: -task.seconds), threads=1):
+        for task, result in run_tasks(engine, work, sorted(tasks, key=lambda task: -task.seconds)):
             advance(task.seconds)
-            if isinstance(result, str | WorkerDied):
+            if isinstance(result, str | Lost):
                 reason = result if isinstance(result, str) else result.reason
                 folder.log(f"looking into {task.spec.rung}: {reason}")
                 progress.say(f"Not looked into: {task.spec.rung} {_named(task)}: {reason}")
@@ -204,7 +204,7 @@ def _looks(
             yield Look(
                 spec,
                 Frozen(kept[spec.rung].arrays, kept[spec.rung].facts, None),
-                planned.cohort.store,
+                SharedArray.at(planned.cohort.store),
                 planned.record.labels,
                 planned.record.patients,
                 draw,
@@ -230,7 +230,7 @@ def _refits(
     planned: PlannedStudy,
     kept: Mapping[str, KeptNetwork],
     draw: Draw,
-    engine: LocalEngine,
+    engine: Engine,
     device: str,
     cache: Path | None,
     progress: Progress,
@@ -246,17 +246,18 @@ def _refits(
     }
     specs = [spec for spec in planned.specs if spec.rung not in left_out]
     views = views_of(cohort, specs, engine, cache=cache, progress=progress)
+    store = SharedArray.at(cohort.store)
     again = partial(Refit, labels=planned.record.labels, draw=draw, device=device)
     for spec in specs:
         known = next(one for one in plan.rungs if one.rung == spec.rung)
         seconds = seconds_a_fit(known, plan.sizes[-1], plan.image["shape"])
-        yield again(spec, cohort.store, seconds=seconds, shuffled_by=plan.seed)
+        yield again(spec, store, seconds=seconds, shuffled_by=plan.seed)
         if spec.rung not in kept or kept[spec.rung].out_of_part is None:
-            yield again(spec, views[spec.rung], seconds=seconds)
+            yield again(spec, SharedArray.at(views[spec.rung]), seconds=seconds)
     if "dnn" in kept:
         spec = rungs.parse_rung(CONSTANT_WIDTH)
         constant = planned_rung(spec, cohort.images.shape[1:], len(cohort.classes))
-        yield again(spec, cohort.store, seconds=seconds_a_fit(constant, plan.sizes[-1], plan.image["shape"]))
+        yield again(spec, store, seconds=seconds_a_fit(constant, plan.sizes[-1], plan.image["shape"]))
 
 
 def _named(task: Look | Refit) -> str:

@@ -43,6 +43,9 @@ DEFAULT_RUNGS = ("prior", "logistic", "svm", "forest", "boosting", "nn", "dnn")
 REPEATS_A_FLEET = 5
 """Repeats trained together: small enough to fill two cores at the largest size, where most of the time goes."""
 
+CONTENT_LETTERS = 8
+"""Of a content hash, that are kept: enough to tell a changed image, and to find no one by."""
+
 _LEFT_OUT, _CHOOSING_ONLY, _POOL_ONLY = -3, -2, -1
 
 
@@ -400,6 +403,7 @@ def _record(
         test_fold=folds.of_image,
         excluded=tuple(excluded),
         findings=tuple(finding.without_files() for finding in findings),
+        contents=tuple(content[:CONTENT_LETTERS] for content in cohort.contents.tolist()),
         columns={name: found for name, found in groupings.items() if found is not None},
     )
 

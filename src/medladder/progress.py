@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
-Advance = Callable[[float], None]
+
+class Advance(Protocol):
+    """Told of each amount that is done and, where it is known better than by the clock, of the seconds left."""
+
+    def __call__(self, amount: float, seconds_left: float | None = None, /) -> None:
+        """Count this amount."""
+        ...
 
 
 @runtime_checkable
@@ -36,8 +42,23 @@ class Quiet:
         """Say nothing."""
 
 
-def _ignore(amount: float) -> None:  # noqa: ARG001
+def _ignore(amount: float, seconds_left: float | None = None) -> None:  # noqa: ARG001
     return
+
+
+def minutes(seconds: float) -> str:
+    """A duration as a person says it.
+
+    Example
+    -------
+    >>> minutes(42), minutes(300), minutes(9000)
+    ('40 seconds', '5 minutes', '2.5 hours')
+    """
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
 
 
 class Terminal:
@@ -61,34 +82,53 @@ class Terminal:
     @contextmanager
     def _bar(self, what: str, total: float) -> Iterator[Advance]:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (
             TextColumn("{task.description:<22}"),
             BarColumn(complete_style="yellow", finished_style="blue"),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
         )
+        left = _Left(total)
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda amount: bar.advance(task, amount)
+            task = bar.add_task(what, total=total, left="")
+
+            def advance(amount: float, seconds_left: float | None = None, /) -> None:
+                seconds = left.after(amount, seconds_left)
+                bar.update(task, advance=amount, left="" if seconds is None else f"about {minutes(seconds)} left")
+
+            yield advance
 
     def _lines(self, what: str, total: float) -> Advance:
-        began = last = time.monotonic()
-        done = 0.0
+        last, left = time.monotonic(), _Left(total)
 
-        def advance(amount: float) -> None:
-            nonlocal done, last
-            done += amount
-            now = time.monotonic()
-            if now - last >= self.seconds_between_lines and 0 < done < total:
+        def advance(amount: float, seconds_left: float | None = None, /) -> None:
+            nonlocal last
+            seconds, now = left.after(amount, seconds_left), time.monotonic()
+            if now - last >= self.seconds_between_lines and seconds is not None:
                 last = now
-                left = (now - began) * (total - done) / done
-                self.say(f"{what}: {100 * done / total:.0f} %, about {left:.0f} s left")
+                self.say(f"{what}: {100 * left.share:.0f} %, about {minutes(seconds)} left")
 
         return advance
+
+
+class _Left:
+    """The time left: as told, else by what the clock says of what is done."""
+
+    def __init__(self, total: float) -> None:
+        self._total, self._done, self._began = total, 0.0, time.monotonic()
+
+    @property
+    def share(self) -> float:
+        return self._done / self._total if self._total else 1.0
+
+    def after(self, amount: float, told: float | None) -> float | None:
+        self._done += amount
+        if told is not None or not 0 < self._done < self._total:
+            return told
+        return (time.monotonic() - self._began) * (self._total - self._done) / self._done
 
 
 QUIET = Quiet()

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .budgeting import draws_at_once, fit_to_budget
 from .cohort import Cohort
-from .cost import expected_seconds, threads_a_fleet
+from .cost import Pace, expected_seconds, seconds_until_it_hangs, threads_a_fleet
 from .decision import apparent_shares, choose_decision, score_out_of_part
-from .engine import LocalEngine, WorkerDied
-from .errors import OptionError, StudyError
-from .fleets import FittedTrial, FleetTask, fit_fleet
+from .engine.contract import Engine, Limits, Lost
+from .engine.data import SharedArray
+from .engine.opening import USUAL, open_engine
+from .engine.running import run_tasks
+from .errors import OptionError
+from .fleets import FittedTrial, FleetTask, fit_fleet, flaw_of
 from .images.pictures import to_png
 from .inspecting import inspect_study
 from .inspection import NETWORKS
-from .planning import PlannedStudy, Wishes, blocks, plan_study
+from .interrupts import ending_in_order, patient
+from .planning import PlannedStudy, Wishes, plan_study
 from .progress import QUIET, Progress
 from .record.folder import FleetPredictions, KeptNetwork, StudyFolder
-from .record.lock import only_writer
+from .record.lock import Lock, only_writer
 from .record.plan import FleetKey, Plan
 from .record.trials import Trial
+from .resuming import make_room, open_study
 from .rungs.draws import Draw, may_learn
 from .views import views_of
 from .whereabouts import remember
@@ -41,43 +46,79 @@ def run_study(
     out: str | Path,
     *,
     jobs: int | None = None,
+    engine: str | Engine = USUAL,
     device: str = "auto",
     cache: Path | None = None,
     pictures: bool = True,
     inspection: bool = True,
+    time_budget: float | None = None,
+    take_over: bool = False,
     progress: Progress = QUIET,
     **wishes: Any,
 ) -> StudyFolder:
     """Run a study into `out`, or go on with the one that stands there.
 
-    `wishes` are the fields of `planning.Wishes`; `device` is "cpu", "cuda", or "auto", CUDA where there is any. A trial
-    that fails is recorded with its reason and the study goes on. Unless `inspection` is turned off, the networks are
-    looked into when all is fitted.
+    `wishes` are the fields of `planning.Wishes`; `device` is "cpu", "cuda", or "auto", CUDA where there is any;
+    `engine` is a name that `--engine` takes, or an engine, which is left open. A trial that fails is recorded with its
+    reason and the study goes on. Unless `inspection` is turned off, the networks are looked into when all is fitted.
+    `time_budget` is in seconds: sizes and repeats are left out to fit it, and no fleet begins that would not end in it.
+    `take_over` takes the folder from a process of another host that is gone.
+
+    The first Ctrl-C lets fleets that are under way finish, the second stops at once; either way a KeyboardInterrupt is
+    raised, and the same call goes on from there.
 
     Raises
     ------
     CohortError
         The audit found what a study cannot mend.
     OptionError
-        A wish that is unknown, out of range or without effect.
+        A wish that is unknown, out of range or without effect; a rung that needs more memory than a worker has.
     StudyError
         The folder holds another study, is in use, or its disk is full; what was recorded stays whole.
+    EngineLostError
+        There is nobody left to work; what was recorded stays whole.
     """
+    began = time.monotonic()
     if jobs is not None and jobs < 1:
         raise OptionError(found=f"--jobs {jobs}.", needed="1 or more.", do="Leave it out to use every core.")
+    if time_budget is not None and time_budget <= 0:
+        raise OptionError(found=f"A budget of {time_budget:g} seconds.", needed="Above 0.", do="Drop it, or raise it.")
     if device not in ("auto", "cpu"):
         _check_device(device)
     wanted = Wishes.of(**wishes)
     folder = StudyFolder(out)
-    with LocalEngine(jobs) as engine:  # its workers import while this process plans
+    opened = open_engine(engine, jobs, progress.say) if isinstance(engine, str) else nullcontext(engine)
+    with ending_in_order(), opened as workers:  # they import while this process plans
+        for line in workers.unheld:
+            progress.say(line)
         planned = plan_study(cohort, wanted, progress=progress)
-        _make_room(folder)
+        make_room(folder)
         remember(cohort.fingerprint, [asdict(origin) for origin in cohort.origins])
-        with only_writer(folder.path):
-            planned = _go_on(folder, planned, engine, device=device, cache=cache, pictures=pictures, progress=progress)
+        with only_writer(folder.path, take_over=take_over) as lock:
+            going = Going(folder, workers, lock, device, cache, progress)
+            planned = _go_on(going, planned, None if time_budget is None else began + time_budget, pictures=pictures)
             if inspection:
-                inspect_study(folder, planned, engine, device=device, cache=cache, pictures=pictures, progress=progress)
+                inspect_study(
+                    folder, planned, workers, device=device, cache=cache, pictures=pictures, progress=progress
+                )
     return folder
+
+
+@dataclass(frozen=True)
+class Going:
+    """What a study that runs has at hand."""
+
+    folder: StudyFolder
+    engine: Engine
+    lock: Lock
+    device: str
+    cache: Path | None
+    progress: Progress
+
+    def say(self, line: str) -> None:
+        """Tell the person, and the log."""
+        self.progress.say(line)
+        self.folder.log(line)
 
 
 def _check_device(name: str) -> None:
@@ -86,175 +127,33 @@ def _check_device(name: str) -> None:
     find_device(name)
 
 
-def _go_on(
-    folder: StudyFolder,
-    planned: PlannedStudy,
-    engine: LocalEngine,
-    *,
-    device: str,
-    cache: Path | None,
-    pictures: bool,
-    progress: Progress,
-) -> PlannedStudy:
+def _go_on(going: Going, planned: PlannedStudy, deadline: float | None, *, pictures: bool) -> PlannedStudy:
     """Run what is missing of a study, as the folder's only writer; the plan that it then holds."""
-    planned, done = _open(folder, planned)
+    folder, engine = going.folder, going.engine
+    planned, whole = open_study(folder, planned, going.progress.say)
+    pace = Pace(planned.plan, (trial for trials in whole.values() for trial in trials))
+    if deadline is not None:
+        seconds = deadline - time.monotonic()
+        before = folder.read_plan() if folder.is_study else None
+        planned, left_out = fit_to_budget(planned, before, set(whole), pace, seconds, engine.n_workers)
+        for line in left_out:
+            going.say(line)
+    at_once = draws_at_once(planned, engine.memory_bytes)
     # The plan first: a folder with a plan can be gone on with, wherever the writing was cut off.
     folder.write_json("plan.json", planned.plan.to_json())
     folder.write_json("cohort.json", planned.record.to_json())
     if pictures:
         _write_pictures(folder, planned)
-    missing = [key for key in planned.plan.fleets() if key.name not in done]
-    folder.log(f"{len(missing)} fleets to run, {len(done)} done before")
-    if done:
-        progress.say(f"{len(done)} of {len(done) + len(missing)} fleets stand already; going on with the rest.")
-    _run_fleets(folder, planned, missing, engine, device=device, cache=cache, progress=progress)
-    folder.log("all fleets done")
+    missing = [key for key in planned.plan.fleets() if key.name not in whole]
+    folder.log(f"{len(missing)} fleets to run, {len(whole)} done before")
+    if whole:
+        going.progress.say(f"{len(whole)} of {len(whole) + len(missing)} fleets stand already; going on with the rest.")
+    left = _run_fleets(going, planned, missing, pace, at_once, deadline)
+    if left:
+        going.say(f"The time is up: {left} of {len(whole) + len(missing)} fleets are left for the same command again.")
+    else:
+        folder.log("all fleets done")
     return planned
-
-
-def _make_room(folder: StudyFolder) -> None:
-    path = folder.path
-    if path.exists() and not path.is_dir():
-        raise StudyError(found=f"{path} is a file.", needed="A folder for the study.", do="Use another --out.")
-    if path.is_dir() and not folder.is_study and any(not child.name.startswith(".") for child in path.iterdir()):
-        raise StudyError(
-            found=f"{path} holds other files and no study.",
-            needed="An empty or new folder, or one with a study to go on with.",
-            do="Use another --out.",
-        )
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(
-            found=f"{path} cannot be made ({error.strerror}).",
-            needed="A folder that may be written.",
-            do="Use another --out.",
-        ) from error
-
-
-def _open(folder: StudyFolder, planned: PlannedStudy) -> tuple[PlannedStudy, set[str]]:
-    """The plan to run, joined with the one that stands in the folder, and the fleets that are whole."""
-    if not folder.is_study:
-        return planned, set()
-    before = folder.read_plan()
-    plan = _extended(folder, before, planned.plan)
-    expected = {key.name: key for key in before.fleets()}
-    trials = folder.read_trials()
-    # A fleet with a failed trial runs again: its cause may have been mended, or the machine is another.
-    lines = Counter(trial.fleet for trial in trials if trial.is_done)
-    whole = {
-        name
-        for name, key in expected.items()
-        if lines[name] == len(key.repeats) and (folder.path / "predictions" / f"{name}.npz").is_file()
-    }
-    if any(trial.fleet not in whole for trial in trials) or _is_torn(folder):
-        folder.log("dropping lines of fleets that were not whole")
-        folder.keep_trials([trial for trial in trials if trial.fleet in whole])
-    pools = tuple(replace(pool, repeats_a_round=plan.round) for pool in planned.pools)
-    return replace(planned, plan=plan, pools=pools), whole
-
-
-def _is_torn(folder: StudyFolder) -> bool:
-    journal = folder.path / "trials.jsonl"
-    content = journal.read_bytes() if journal.exists() else b""
-    return bool(content) and not content.endswith(b"\n")
-
-
-def _extended(folder: StudyFolder, before: Plan, now: Plan) -> Plan:
-    """The plan of a study that goes on: everything agrees, and rungs, sizes and repeats only grow.
-
-    Raises
-    ------
-    StudyError
-        They do not.
-    """
-    fixed = (
-        "cohort",
-        "seed",
-        "image",
-        "split",
-        "folds",
-        "keep_val",
-        "margin",
-        "operating",
-        "covariates",
-        "training",
-        "protocol",
-    )
-    for name in fixed:
-        # Through JSON and back, so that tuples and lists do not differ.
-        was, wanted = (json.loads(json.dumps(plan.to_json()[name])) for plan in (before, now))
-        if was != wanted and not (name == "cohort" and was["fingerprint"] == wanted["fingerprint"]):
-            raise StudyError(
-                found=f"{folder.path} holds a study with {_in_words(name, was)}, not {_in_words(name, wanted)}.",
-                needed="The same cohort, seed, image size, split, margin, operating points and covariates "
-                "to go on with a study.",
-                do="Give them as they were, or use another --out.",
-            )
-    kept: dict[str, tuple[list[Any], list[Any]]] = {
-        "rungs": ([p.rung for p in before.rungs], [p.rung for p in now.rungs]),
-        "sizes": (list(before.sizes), list(now.sizes)),
-        "repeats": (list(range(before.repeats)), list(range(now.repeats))),
-    }
-    for name, (old, new) in kept.items():
-        gone = [str(value) for value in old if value not in new]
-        if gone:
-            raise StudyError(
-                found=f"{folder.path} holds a study with the {name} {_short(old)}; this asks for {_short(new)}.",
-                needed=f"All the {name} there were; more may be added.",
-                do=f"{_how_to_keep(name, old)}, or use another --out.",
-            )
-    added = {name: new for name, (old, new) in kept.items() if len(new) > len(old)}
-    extended = replace(
-        now,
-        round=before.round,
-        repeat_blocks=before.repeat_blocks + blocks(before.repeats, now.repeats),
-        versions=before.versions,
-        extensions=before.extensions,
-    )
-    if not added:
-        return extended
-    summary = {name: values if name != "repeats" else [before.repeats, now.repeats] for name, values in added.items()}
-    extension = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "added": summary,
-        "after_looking": (folder.path / "evidence.json").exists(),
-        "versions": now.versions,
-    }
-    return replace(extended, extensions=(*before.extensions, extension))
-
-
-def _how_to_keep(name: str, old: Sequence[object]) -> str:
-    if name == "repeats":
-        return f"Give --repeats {len(old)} or more"
-    if name == "sizes":
-        return f"Name {', '.join(map(str, old))} in --sizes"
-    return "Name " + " ".join(f"--rung {rung}" for rung in old)
-
-
-def _in_words(name: str, value: Any) -> str:
-    if name == "cohort":
-        return f"the cohort '{value['name']}' (fingerprint {value['fingerprint'][:8]})"
-    if name == "image":
-        return f"images of {'×'.join(map(str, value['shape']))}"
-    if name == "training":
-        return f"networks trained the way of version {value}"
-    if name == "covariates":
-        return _covariates_in_words(value)
-    return f"{name.replace('_', ' ')} {value}"
-
-
-def _covariates_in_words(covariates: dict[str, Any] | None) -> str:
-    if covariates is None:
-        return "no covariates"
-    names = ", ".join(column["column"] for column in covariates["columns"])
-    within = f" on '{covariates['normal_class']}'" if covariates["normal_class"] else ""
-    return f"the covariates {names} as {covariates['use']}{within}"
-
-
-def _short(values: Sequence[object]) -> str:
-    is_count = len(values) > 2 and list(values) == list(range(len(values)))
-    return f"0 to {len(values) - 1}" if is_count else ", ".join(map(str, values))
 
 
 def _write_pictures(folder: StudyFolder, planned: PlannedStudy) -> None:
@@ -277,42 +176,97 @@ def keep_errors(folder: StudyFolder, cohort: Cohort, rows: Sequence[int]) -> Non
 
 
 def _run_fleets(
-    folder: StudyFolder,
+    going: Going,
     planned: PlannedStudy,
     keys: Sequence[FleetKey],
-    engine: LocalEngine,
-    *,
-    device: str,
-    cache: Path | None,
-    progress: Progress,
-) -> None:
+    pace: Pace,
+    at_once: Mapping[str, int],
+    deadline: float | None,
+) -> int:
+    """Run fleets and record each as it ends; how many were not begun because the deadline would have passed."""
     if not keys:
-        return
+        return 0
+    plan, engine = planned.plan, going.engine
+    tasks = _tasks(going, planned, keys, at_once)
+    threads = threads_a_fleet(plan, engine.n_workers)
+    left = {key.name: key for key in keys}
+    done = {key.name for key in plan.fleets()} - set(left)
+    cost = partial(expected_seconds, plan)
+
+    def limits_of(task: FleetTask) -> Limits:
+        return Limits(threads, seconds_until_it_hangs(plan, task.key), wants_gpu=task.spec.family == "deep")
+
+    def told_retry(task: FleetTask, reason: str) -> None:
+        going.say(f"{task.key.name}: tried once more, for it failed: {reason}")
+
+    def announce() -> str:
+        return (
+            f"Stopping when the fleets that are under way are done ({min(engine.n_workers, len(left))} at most). "
+            "Ctrl-C again stops at once; nothing that is recorded is lost."
+        )
+
+    with (
+        going.progress.follow("Training the ladder", sum(map(cost, plan.fleets()))) as advance,
+        patient(going.progress.say, announce) as is_stopping,
+    ):
+
+        def may_begin(task: FleetTask) -> bool:
+            is_late = deadline is not None and time.monotonic() + pace.seconds(task.key) > deadline
+            if not is_late and not is_stopping():
+                going.folder.log(f"{task.key.name}: begun")
+                return True
+            return False
+
+        advance(
+            sum(cost(key) for key in plan.fleets() if key.name in done),
+            pace.seconds_left(left.values(), engine.n_workers),
+        )
+        for task, result in run_tasks(
+            engine,
+            fit_fleet,
+            tasks,
+            limits_of=limits_of,
+            flaw_of=flaw_of,
+            may_begin=may_begin,
+            told_retry=told_retry,
+        ):
+            going.lock.check()
+            _record_fleet(going.folder, planned, task, result)
+            del left[task.key.name]
+            if not isinstance(result, Lost):
+                pace.learn(task.key, sum(trial.fit_seconds for trial in result))
+            advance(cost(task.key), pace.seconds_left(left.values(), engine.n_workers))
+        if is_stopping():
+            raise KeyboardInterrupt
+    return len(left)
+
+
+def _tasks(
+    going: Going, planned: PlannedStudy, keys: Sequence[FleetKey], at_once: Mapping[str, int]
+) -> list[FleetTask]:
+    """What workers are sent, in the plan's order of sizes; of one size the longest first, so that none ends alone."""
+    plan = planned.plan
     specs = {spec.rung: spec for spec in planned.specs}
-    cost = partial(expected_seconds, planned.plan)
     wanted = {key.rung for key in keys}
     seen = [spec for name, spec in specs.items() if name in wanted]
-    seeing = {planned_rung.rung for planned_rung in planned.plan.rungs if planned_rung.has_covariates}
-    views = views_of(planned.cohort, seen, engine, cache=cache, progress=progress)
-    tasks = [
+    seeing = {planned_rung.rung for planned_rung in plan.rungs if planned_rung.has_covariates}
+    views = views_of(planned.cohort, seen, going.engine, cache=going.cache, progress=going.progress)
+    arrays = {name: SharedArray.at(path) for name, path in views.items()}
+    return [
         FleetTask(
             key,
             specs[key.rung],
-            views[key.rung],
+            arrays[key.rung],
             planned.record.labels,
             tuple(planned.draws(key)),
             planned.test_rows(key.fold),
             planned.covariates if key.rung in seeing else None,
-            device,
-            **_looking(planned.plan, key),
+            going.device,
+            at_once=at_once.get(key.name),
+            **_looking(plan, key),
         )
-        for key in keys
+        for key in sorted(keys, key=lambda key: (key.n_train, -expected_seconds(plan, key)))
     ]
-    threads = threads_a_fleet(planned.plan, engine.jobs)
-    with progress.follow("Training the ladder", sum(cost(key) for key in keys)) as advance:
-        for task, result in engine.run(fit_fleet, tasks, threads=threads):
-            _record_fleet(folder, planned, task, result)
-            advance(cost(task.key))
 
 
 def _looking(plan: Plan, key: FleetKey) -> dict[str, Any]:
@@ -325,10 +279,10 @@ def _looking(plan: Plan, key: FleetKey) -> dict[str, Any]:
 
 
 def _record_fleet(
-    folder: StudyFolder, planned: PlannedStudy, task: FleetTask, result: list[FittedTrial] | WorkerDied
+    folder: StudyFolder, planned: PlannedStudy, task: FleetTask, result: list[FittedTrial] | Lost
 ) -> None:
     key = task.key
-    if isinstance(result, WorkerDied):
+    if isinstance(result, Lost):
         result = [FittedTrial(0.0, reason=result.reason) for _ in task.draws]
     trials = [
         _trial(planned, key, repeat, draw, fitted)

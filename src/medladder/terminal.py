@@ -16,6 +16,7 @@ from rich.table import Table
 
 from .architecture import split_channels
 from .errors import InputError, MedladderError
+from .progress import minutes
 
 if TYPE_CHECKING:  # reading a finished study needs neither images nor torch
     from .architecture import Budget
@@ -98,7 +99,7 @@ def print_offer(names: Sequence[str], effort: Effort) -> None:
     )
 
 
-def print_plan(planned: PlannedStudy, effort: Effort) -> None:
+def print_plan(planned: PlannedStudy, effort: Effort, left_out: Sequence[str] = ()) -> None:
     """What a study would run and about how long."""
     plan = planned.plan
     console = Console(highlight=False)
@@ -111,21 +112,8 @@ def print_plan(planned: PlannedStudy, effort: Effort) -> None:
     threads = "1 thread" if effort.threads == 1 else f"{effort.threads} threads"
     console.print(f"fits    {effort.fits:,}, about {minutes(effort.expected_seconds)} here")
     console.print(f"cores   {effort.processes} processes at once, {threads} each")
-
-
-def minutes(seconds: float) -> str:
-    """A duration as a person says it.
-
-    Example
-    -------
-    >>> minutes(42), minutes(300), minutes(9000)
-    ('40 seconds', '5 minutes', '2.5 hours')
-    """
-    if seconds < 90:
-        return f"{max(10, round(seconds, -1)):.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
+    for line in left_out:
+        console.print(line, soft_wrap=True)
 
 
 def print_audit(cohort: Cohort, counted: dict[str, Any], findings: Sequence[Finding]) -> None:

@@ -11,7 +11,9 @@ from jaxtyping import Float
 
 from . import rungs
 from .cohort import Cohort
-from .engine import LocalEngine, WorkerDied
+from .engine.contract import Engine, Lost
+from .engine.data import SharedArray
+from .engine.running import run_tasks
 from .errors import MedladderError
 from .images.cache import cache_root, cached, key_of, read_array
 from .progress import QUIET, Progress
@@ -25,7 +27,7 @@ class _Stretch:
     """Consecutive images of which one worker computes the features."""
 
     spec: rungs.RungSpec
-    store: Path
+    store: SharedArray
     first: int
     last: int
 
@@ -33,7 +35,7 @@ class _Stretch:
 def views_of(
     cohort: Cohort,
     specs: Sequence[rungs.RungSpec],
-    engine: LocalEngine,
+    engine: Engine,
     *,
     cache: Path | None = None,
     progress: Progress = QUIET,
@@ -69,17 +71,17 @@ def _checked(entry: Path) -> Path:
 
 
 def _extracted(
-    cohort: Cohort, spec: rungs.RungSpec, engine: LocalEngine, progress: Progress
+    cohort: Cohort, spec: rungs.RungSpec, engine: Engine, progress: Progress
 ) -> Float[np.ndarray, "image feature"]:
-    n_images = len(cohort.labels)
+    n_images, store = len(cohort.labels), SharedArray.at(cohort.store)
     stretches = [
-        _Stretch(spec, cohort.store, first, min(first + _IMAGES_A_TASK, n_images))
+        _Stretch(spec, store, first, min(first + _IMAGES_A_TASK, n_images))
         for first in range(0, n_images, _IMAGES_A_TASK)
     ]
     parts: dict[int, Float[np.ndarray, "image feature"]] = {}
     with progress.follow(f"Features for {spec.rung}", n_images) as advance:
-        for stretch, result in engine.run(_extract, stretches):
-            if isinstance(result, WorkerDied):
+        for stretch, result in run_tasks(engine, _extract, stretches):
+            if isinstance(result, Lost):
                 raise MedladderError(f"Computing features for {spec.rung}: {result.reason}")
             parts[stretch.first] = result
             advance(stretch.last - stretch.first)
@@ -87,7 +89,7 @@ def _extracted(
 
 
 def _extract(stretch: _Stretch) -> Float[np.ndarray, "image feature"]:
-    images = np.load(stretch.store, mmap_mode="r", allow_pickle=False)
+    images = stretch.store.open()
     features: Float[np.ndarray, "image feature"] = rungs.build(stretch.spec).extract(
         images[stretch.first : stretch.last]
     )

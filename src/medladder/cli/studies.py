@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,8 +50,23 @@ def study(
     sizes: Annotated[str | None, typer.Option(help="Numbers of training patients, as 50,200,all.")] = None,
     repeats: Annotated[int, typer.Option(help="Independent redraws of subset and seed.")] = 10,
     seed: Annotated[int, typer.Option(help="Every random number is keyed by it.")] = 0,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="ENGINE",
+            help="Who works: local (processes of this machine), dask (a cluster of this machine), dask://HOST:PORT "
+            "(one that runs), or slurm.",
+        ),
+    ] = "local",
     jobs: Jobs = None,
     device: Device = "auto",
+    time_budget: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Fit sizes and repeats into this time, as 45m or 2h, and say what goes."),
+    ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the folder from a process of another host that is gone.")
+    ] = False,
     test: Annotated[str | None, typer.Option(metavar="COHORT", help="Test on another cohort, all of it.")] = None,
     leave_out: Annotated[
         str | None,
@@ -111,36 +127,51 @@ def study(
         }
         if rungs is not None or rung:
             wishes["rungs"] = (*(listed(rungs) or ()), *(rung or ()))
+        from ..budgeting import read_seconds
+
+        running: dict[str, Any] = {
+            "jobs": jobs,
+            "engine": engine,
+            "device": device,
+            "cache": how.cache,
+            "pictures": pictures,
+            "inspection": inspection,
+            "time_budget": None if time_budget is None else read_seconds(time_budget),
+            "take_over": take_over,
+        }
         cohort = how.read(source, test=test)
         if plan:
-            _show_plan(cohort, wishes, jobs, as_json=as_json)
+            _show_plan(cohort, wishes, running, as_json=as_json)
         else:
-            shown = {"pictures": pictures, "inspection": inspection}
-            _run(cohort, out, wishes, jobs, device, how.cache, shown=shown, language=language, as_json=as_json)
+            _run(cohort, out, wishes, running, language=language, as_json=as_json)
 
 
-def _show_plan(cohort: Any, wishes: dict[str, Any], jobs: int | None, *, as_json: bool) -> None:
-    from ..cost import Effort
+def _show_plan(cohort: Any, wishes: dict[str, Any], running: dict[str, Any], *, as_json: bool) -> None:
+    from ..budgeting import fit_to_budget
+    from ..cost import Effort, Pace
+    from ..machine import n_processors
     from ..planning import Wishes, plan_study
     from ..progress import Terminal
 
     planned = plan_study(cohort, Wishes.of(**wishes), progress=Terminal())
+    jobs, seconds = running["jobs"], running["time_budget"]
+    left_out: list[str] = []
+    if seconds is not None:
+        pace = Pace(planned.plan)
+        planned, left_out = fit_to_budget(planned, None, (), pace, seconds, jobs or n_processors())
     effort = Effort.of(planned.plan, jobs)
     if as_json:
-        print_json({"plan": planned.plan.to_json(), **asdict(effort)})
+        print_json({"plan": planned.plan.to_json(), **asdict(effort), "left_out": left_out})
     else:
-        print_plan(planned, effort)
+        print_plan(planned, effort, left_out)
 
 
 def _run(
     cohort: Any,
     out: Path | None,
     wishes: dict[str, Any],
-    jobs: int | None,
-    device: str,
-    cache: Path | None,
+    running: dict[str, Any],
     *,
-    shown: dict[str, bool],
     language: str,
     as_json: bool,
 ) -> None:
@@ -157,20 +188,21 @@ def _run(
     for file, reason in cohort.unreadable.items():
         progress.say(f"left out: {file}: {reason}")
     try:
-        folder = run_study(cohort, out, jobs=jobs, device=device, cache=cache, progress=progress, **shown, **wishes)
-    except KeyboardInterrupt:
-        progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
-        raise typer.Exit(130) from None
+        folder = run_study(cohort, out, progress=progress, **running, **wishes)
+    except KeyboardInterrupt as stopped:
+        with suppress(OSError):  # a terminal that is gone
+            progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
+        raise typer.Exit(128 + getattr(stopped, "number", 2)) from None
     evidence = weigh(folder).to_json()
     # Without pictures those that an earlier run kept go too: they are of test patients.
-    keep_errors(folder, cohort, [error["row"] for error in evidence["errors"]] if shown["pictures"] else [])
+    keep_errors(folder, cohort, [error["row"] for error in evidence["errors"]] if running["pictures"] else [])
     page = write_report(folder, language=language)
     if as_json:
         print_json({"run": str(folder.path), "report": str(page), "evidence": evidence})
     else:
         print_verdict(evidence, str(page))
         if "rungs" not in wishes:
-            effort = Effort.of(with_slow_rung(folder.read_plan(), len(cohort.classes)), jobs)
+            effort = Effort.of(with_slow_rung(folder.read_plan(), len(cohort.classes)), running["jobs"])
             print_offer((*DEFAULT_RUNGS, SLOW_RUNG), effort)
 
 

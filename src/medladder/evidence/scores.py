@@ -119,7 +119,7 @@ def _fold_scores(
     fleets: dict[str, FleetPredictions] = {}
     for trial in trials:
         if trial.fleet not in fleets:
-            fleets[trial.fleet] = folder.read_predictions(trial.fleet)
+            fleets[trial.fleet] = folder.read_predictions(trial.fleet, trial.predictions_sha256)
     by_row = np.stack([_probabilities_of(trial, fleets[trial.fleet], tested, n_classes) for trial in trials])
     by_row = by_row[:, np.isin(tested.rows, units.rows)]
     probabilities = mean_by_unit(by_row, units.unit_of_row)

@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import UInt
 
 from ..language import phrase
+from ..machine import n_processors
 
 SECONDS_A_FILE = 10.0
 """No file may take longer; a series as often as it has files."""
@@ -288,11 +289,6 @@ def decoding_pool() -> Pool:
     if _pool is None:
         _pool = Pool(n_processors())
     return _pool
-
-
-def n_processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _end_pool() -> None:

@@ -26,6 +26,7 @@ from jaxtyping import UInt
 
 from ..errors import ImageError
 from ..language import phrase
+from ..machine import limit_memory
 from .formats import read_header, read_image
 from .pool import READY
 from .prepare import Preparation, prepare
@@ -43,7 +44,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     answers = _own_output()
     raise_limit_of_pillow()
-    limit_memory()
+    limit_memory(MEMORY_BYTES)
     answers.write(READY)
     answers.flush()
     for line in sys.stdin.buffer:
@@ -62,18 +63,6 @@ def _own_output() -> BinaryIO:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     return own
-
-
-def limit_memory() -> None:
-    """Let an allocation beyond the limit fail, where the system can; elsewhere limits on headers must do."""
-    try:
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[5])
-    except (ImportError, OSError):
-        return
-    most = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def answer_job(job: Answer) -> tuple[Answer, UInt[np.ndarray, "..."] | None]:

@@ -20,7 +20,10 @@ from medladder.audit import Finding, audit, conflicting_rows, contents_for_group
 from medladder.cohort import Cohort, Origin, join_test, read_origin
 from medladder.cost import seconds_a_fit
 from medladder.decision import Decision, apparent_shares, choose_decision
-from medladder.engine import LocalEngine, WorkerDied
+from medladder.engine.contract import Limits, Lost
+from medladder.engine.data import SharedArray
+from medladder.engine.local import LocalEngine
+from medladder.engine.running import run_tasks
 from medladder.errors import CohortError, FitError, MedladderError, OptionError, StudyError, unknown_name
 from medladder.evidence.fixed import weigh_model
 from medladder.evidence.reading import with_parts
@@ -61,7 +64,7 @@ class FitTask:
     """What a worker is sent to fit one rung on all rows of one draw."""
 
     spec: rungs.RungSpec
-    seen: Path
+    seen: SharedArray
     labels: Int[np.ndarray, " image"]
     patients: Int[np.ndarray, " image"]
     draw: Draw
@@ -325,11 +328,11 @@ def _train(
     planned = planned_rung(spec, cohort.images.shape[1:], len(cohort.classes))
     with LocalEngine(jobs) as engine:
         view = views_of(cohort, [spec], engine, cache=cache, progress=progress)[spec.rung]
-        task = FitTask(spec, view, cohort.labels, cohort.patients, draw, cohort.classes, device, seed)
+        task = FitTask(spec, SharedArray.at(view), cohort.labels, cohort.patients, draw, cohort.classes, device, seed)
         expected = seconds_a_fit(planned, n_patients, cohort.images.shape[1:])
         with progress.follow(f"Fitting {spec.rung}", expected) as advance, _ticking(advance, expected):
-            [(_, result)] = list(engine.run(fit_one, [task], threads=engine.jobs))
-    if isinstance(result, WorkerDied):
+            [(_, result)] = list(run_tasks(engine, fit_one, [task], limits_of=lambda _: Limits(engine.n_workers)))
+    if isinstance(result, Lost):
         raise MedladderError(f"Fitting {spec.rung}: {result.reason}")
     fitted, looked = result
     if isinstance(fitted, FitError):
@@ -342,7 +345,7 @@ def _train(
 
 def fit_one(task: FitTask) -> tuple[BaseEstimator | FitError, Inspection | str | None]:
     """Fit the task's rung and, where it is a network, look into it; or say why not. The work of a worker."""
-    images = np.load(task.seen, mmap_mode="r", allow_pickle=False)
+    images = task.seen.open()
     [fitted] = fit_many(rungs.build(task.spec, task.device), images, task.labels, [task.draw])
     if isinstance(fitted, FitError) or rungs.members(task.spec) is None:
         return fitted, None

@@ -28,6 +28,8 @@ class CohortRecord:
     test_fold: Int[np.ndarray, " image"]
     excluded: tuple[dict[str, Any], ...] = ()
     findings: tuple[dict[str, Any], ...] = ()
+    contents: tuple[str, ...] = ()
+    """The beginning of each image's content hash, which tells an image that changed; older records do not say."""
     columns: Mapping[str, Grouping] = field(default_factory=dict)
     """Of each column of the manifest that tells groups apart, which one an image is in."""
 
@@ -46,6 +48,7 @@ class CohortRecord:
             "test_fold": self.test_fold.tolist(),
             "excluded": list(self.excluded),
             "findings": list(self.findings),
+            "contents": " ".join(self.contents),
             "columns": {name: grouping.to_json() for name, grouping in self.columns.items()},
         }
 
@@ -57,5 +60,6 @@ class CohortRecord:
             known[name] = np.asarray(data[name], dtype=np.int64)
         for name in ("classes", "excluded", "findings"):
             known[name] = tuple(data[name])
+        known["contents"] = tuple(data.get("contents", "").split())
         known["columns"] = {name: Grouping.from_json(one) for name, one in data.get("columns", {}).items()}
         return cls(**known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -10,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from jaxtyping import Float, Int, UInt
 
 from ..errors import StudyError
 from .cohort import CohortRecord
+from .journal import Journal, append_lines, lines_of, read_journal
 from .plan import PROTOCOL, FleetKey, Plan
 from .trials import Trial
 
@@ -59,6 +61,7 @@ class StudyFolder:
         self.path = Path(path)
         self.pictures = self.path / "pictures"
         self.report = self.path / "report.html"
+        self.journal = self.path / "trials.jsonl"
 
     def __repr__(self) -> str:
         return f"StudyFolder({str(self.path)!r})"
@@ -95,48 +98,53 @@ class StudyFolder:
         return self._read_json("inspection.json", protocol=INSPECTION_PROTOCOL)
 
     def read_trials(self) -> list[Trial]:
-        """Every whole line of the journal; a torn last line is passed over.
+        """Every trial of the journal once, in whatever order fleets finished; a torn last line is passed over.
 
         Raises
         ------
         StudyError
-            A line before the last is not a trial.
+            A line before the last is not a trial of this study, or two lines are at odds.
         """
-        journal = self.path / "trials.jsonl"
-        if not journal.exists():
-            return []
-        *lines, _torn = journal.read_bytes().split(b"\n")
-        trials = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                trials.append(Trial(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise StudyError(
-                    found=f"Line {number} of {journal} is not a trial ({error}).",
-                    needed="The journal holds one JSON object a line.",
-                    do="Restore the file from a copy, or start again with another --out.",
-                ) from error
-        return trials
+        return self.read_journal().settled(self.journal)
 
-    def read_predictions(self, fleet: str) -> FleetPredictions:
-        """Test probabilities of one fleet.
+    def read_journal(self) -> Journal:
+        """The journal and what had to be mended in it; raises StudyError as `read_trials` does."""
+        return read_journal(self.journal, self.read_plan() if self.is_study else None)
+
+    def read_predictions(self, fleet: str, digest: str | None = None) -> FleetPredictions:
+        """Test probabilities of one fleet; `digest` is what its trials say of the file, None in older studies.
 
         Raises
         ------
         StudyError
-            The file is missing or damaged.
+            The file is missing, damaged, or not the one that the study wrote.
         """
-        path = self.path / "predictions" / f"{fleet}.npz"
+        path = self._predictions_of(fleet)
         try:
-            # Opened here, since numpy leaves open what it finds damaged.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            content = path.read_bytes()
+            if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+                raise ValueError("it is not what the study wrote")
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 return FleetPredictions(arrays["probabilities"], arrays["rows"], arrays["repeats"])
         except _DAMAGE as error:
             raise StudyError(
                 found=f"{path} cannot be read ({error}).",
                 needed="Every finished fleet has its predictions beside the journal.",
-                do=f"Delete the lines of fleet '{fleet}' from trials.jsonl and run the study again.",
+                do="Give 'medladder study' the same command again: it runs the fleet anew.",
             ) from error
+
+    def has_predictions(self, fleet: str, digest: str | None) -> bool:
+        """Whether the file of a fleet is there as the study wrote it."""
+        path = self._predictions_of(fleet)
+        if digest is None:
+            return path.is_file()
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest() == digest
+        except OSError:
+            return False
+
+    def _predictions_of(self, fleet: str) -> Path:
+        return self.path / "predictions" / f"{fleet}.npz"
 
     def read_network(self, key: FleetKey) -> KeptNetwork | None:
         """The rung kept of a fleet; None where there is none, as in studies of older versions.
@@ -226,7 +234,7 @@ class StudyFolder:
                 temporary.unlink(missing_ok=True)
 
     def write_fleet(self, key: FleetKey, predictions: FleetPredictions | None, trials: Sequence[Trial]) -> None:
-        """Record one fleet: predictions first, then all its lines in one write.
+        """Record one fleet: predictions first, then all its lines in one write, each with the predictions' digest.
 
         Raises
         ------
@@ -241,9 +249,12 @@ class StudyFolder:
                 rows=predictions.rows.astype(np.int64),
                 repeats=predictions.repeats.astype(np.int64),
             )
-            self.write_bytes(f"predictions/{key.name}.npz", arrays.getvalue())
+            content = arrays.getvalue()
+            self.write_bytes(f"predictions/{key.name}.npz", content)
+            digest = hashlib.sha256(content).hexdigest()
+            trials = [replace(trial, predictions_sha256=digest) if trial.is_done else trial for trial in trials]
         with self._writing():
-            self._append_whole(self.path / "trials.jsonl", _lines(trials))
+            append_lines(self.journal, trials)
 
     def write_network(self, key: FleetKey, kept: KeptNetwork) -> None:
         """Keep the fitted rung of a fleet; raises StudyError as `write_bytes` does."""
@@ -257,7 +268,7 @@ class StudyFolder:
 
     def keep_trials(self, trials: Sequence[Trial]) -> None:
         """Rewrite the journal with these trials alone: drops a torn line and fleets that are not whole."""
-        self.write_bytes("trials.jsonl", _lines(trials))
+        self.write_bytes("trials.jsonl", lines_of(trials))
 
     def keep_pictures(self, names: Collection[str], *, of: tuple[str, ...]) -> None:
         """Delete the pictures whose names begin as in `of`, but for these: none of an earlier state stays behind."""
@@ -275,19 +286,6 @@ class StudyFolder:
         except OSError:
             return
 
-    def _append_whole(self, path: Path, content: bytes) -> None:
-        """Append, or on failure cut the file back to what it was."""
-        before = path.stat().st_size if path.exists() else 0
-        try:
-            with path.open("ab") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            if path.exists():
-                os.truncate(path, before)
-            raise
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
@@ -301,7 +299,3 @@ class StudyFolder:
                 needed="Room and permission to write the study; what was recorded before is whole.",
                 do="Make room, then give the same command again: it goes on where it stopped.",
             ) from error
-
-
-def _lines(trials: Sequence[Trial]) -> bytes:
-    return "".join(json.dumps(trial.to_json(), ensure_ascii=False) + "\n" for trial in trials).encode("utf-8")

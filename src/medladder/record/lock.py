@@ -25,9 +25,28 @@ class _Holder:
     since: str
 
 
+@dataclass(frozen=True)
+class Lock:
+    """A folder that is held."""
+
+    path: Path
+    holder: _Holder
+
+    def check(self) -> None:
+        """Raise StudyError where another process has taken over."""
+        now = _read_holder(self.path) if self.path.is_file() else None
+        if now != self.holder:
+            by = "another process" if now is None else f"process {now.process} on {now.host}"
+            raise StudyError(
+                found=f"{self.path.parent} was taken over by {by}.",
+                needed="One writer a study.",
+                do="Nothing: what was recorded is whole, and the study goes on there.",
+            )
+
+
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder of a study while writing.
+def only_writer(folder: Path, *, take_over: bool = False) -> Iterator[Lock]:
+    """Hold the folder of a study while writing; `take_over` from a process of another host that is gone.
 
     Raises
     ------
@@ -36,7 +55,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     """
     lock = folder / ".lock"
     try:
-        _take(lock)
+        held = Lock(lock, _take(lock, take_over=take_over))
     except OSError as error:
         raise StudyError(
             found=f"{folder} cannot be written ({error.strerror}).",
@@ -44,11 +63,12 @@ def only_writer(folder: Path) -> Iterator[None]:
             do="Make room or ask for permission, or use another --out.",
         ) from error
     try:
-        yield
+        yield held
     finally:
         # A disk that fails now must not hide what happened while writing; the next writer sees that we are gone.
         with suppress(OSError):
-            lock.unlink(missing_ok=True)
+            if _read_holder(lock) == held.holder:
+                lock.unlink(missing_ok=True)
 
 
 def process_writing(folder: Path) -> int | None:
@@ -60,19 +80,19 @@ def process_writing(folder: Path) -> int | None:
     return holder.process
 
 
-def _take(lock: Path) -> None:
+def _take(lock: Path, *, take_over: bool) -> _Holder:
     process = os.getpid()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    content = json.dumps(asdict(_Holder(socket.gethostname(), process, _birth_of(process), started)))
+    us = _Holder(socket.gethostname(), process, _birth_of(process), started)
     while True:
         try:
-            _create_whole(lock, content)
+            _create_whole(lock, json.dumps(asdict(us)))
         except FileExistsError:
             with suppress(FileNotFoundError):  # given back in between: what stands there next is another's
-                _refuse_if_held(lock)
+                _refuse_if_held(lock, take_over=take_over)
                 lock.unlink()
         else:
-            return
+            return us
 
 
 def _create_whole(lock: Path, content: str) -> None:
@@ -91,16 +111,20 @@ def _create_whole(lock: Path, content: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _refuse_if_held(lock: Path) -> None:
+def _refuse_if_held(lock: Path, *, take_over: bool) -> None:
     holder = _read_holder(lock)
     if holder is None:
         return
-    if holder.host == socket.gethostname() and not _is_running(holder.process, holder.birth):
+    is_here = holder.host == socket.gethostname()
+    if (is_here and not _is_running(holder.process, holder.birth)) or (not is_here and take_over):
         return
     raise StudyError(
         found=f"Process {holder.process} on {holder.host} writes {lock.parent} since {holder.since}.",
         needed="One writer a study.",
-        do=f"Wait for it, or use another --out; if that process is gone or is no study, delete {lock}.",
+        do=f"Wait for it, stop it, or use another --out; if it is no study, delete {lock}."
+        if is_here
+        else f"Wait for it, or use another --out; if it is gone, which cannot be seen from {socket.gethostname()}, "
+        "add --take-over.",
     )
 
 

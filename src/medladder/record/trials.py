@@ -27,6 +27,8 @@ class Trial:
     layers: list[dict[str, Any]] | None = None
     """Of networks looked into, a dict each: its layers `trained` and at their `start`, see `inspection.growth`."""
     reason: str | None = None
+    predictions_sha256: str | None = None
+    """Of the file with its fleet's predictions; older studies do not say."""
 
     @property
     def is_done(self) -> bool:

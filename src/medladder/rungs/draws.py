@@ -193,7 +193,7 @@ def _seeds(rung: BaseEstimator, seed: int) -> dict[str, int]:
 
 
 def _reason(error: Exception) -> FitError:
-    return error if isinstance(error, FitError) else FitError(f"{type(error).__name__}: {error}")
+    return error if isinstance(error, FitError) else FitError(f"{type(error).__name__}: {error}", is_certain=False)
 
 
 def _count_numbers(fitted: object) -> int:

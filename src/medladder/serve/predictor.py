@@ -13,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from medladder.images.pool import decoding_pool, n_processors
+from medladder.images.pool import decoding_pool
+from medladder.machine import n_processors
 from medladder.models.answering import Answering
 from medladder.models.files import Decoded, Prediction, Wanted, answer, job_for, of_worker
 

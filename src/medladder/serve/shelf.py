@@ -13,7 +13,7 @@ from medladder.audit import Finding, NearCopies, audit, near_copies_of
 from medladder.cohort import Cohort
 from medladder.errors import InputError, MedladderError, StudyError
 from medladder.evidence.exploring import Explored
-from medladder.images.pool import n_processors
+from medladder.machine import n_processors
 from medladder.models.answering import Answering
 from medladder.models.fitting import images_of
 from medladder.models.folder import CARD, is_model, read_model

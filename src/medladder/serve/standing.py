@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from medladder.cost import expected_seconds
+from medladder.cost import Pace
 from medladder.errors import StudyError
+from medladder.machine import n_processors
 from medladder.record.folder import StudyFolder
 from medladder.record.lock import process_writing
 
@@ -37,12 +37,9 @@ def standing_of(folder: StudyFolder) -> Standing:
     if not is_running:
         is_whole = all(key.name in done for key in keys) and (folder.path / "evidence.json").is_file()
         return Standing("finished" if is_whole else "stopped", len(trials), planned, None)
-    foreseen = {key.name: expected_seconds(plan, key) for key in keys}
-    # How much slower or faster this machine is than was foreseen, from what is done; fits are side by side.
-    before = sum(seconds for name, seconds in foreseen.items() if name in done)
-    pace = sum(trial.fit_seconds or 0.0 for trial in trials) / before if before > 0 else 0.0
-    left = sum(seconds for name, seconds in foreseen.items() if name not in done)
-    return Standing("running", len(trials), planned, pace * left / (os.cpu_count() or 1) if pace else None)
+    pace = Pace(plan, trials)
+    left = pace.seconds_left((key for key in keys if key.name not in done), n_processors())
+    return Standing("running", len(trials), planned, left if pace.is_known else None)
 
 
 def evidence_of(folder: StudyFolder) -> dict[str, Any] | None:
