@@ -180,11 +180,10 @@ def bytes_a_fleet(planned: PlannedRung, n: int, image_shape: Sequence[int], n_cl
     elif planned.kind == "svm":
         alone, together = 60e6 + 40.0 * n**2, 0.0
     elif planned.kind in ("nn", "dnn"):
-        layers = list(planned.layers or [n_pixels, n_classes])
+        parameters = count_parameters(list(planned.layers or [n_pixels, n_classes])) * (planned.members or 1)
         axes = min(n + _MOVED_ROWS, n_pixels)
-        models = _NUMBERS_WHILE_TRAINED * count_parameters(layers) * (planned.members or 1)
-        alone = 100e6 + 2 * pixels + 12 * axes**2 + min(models, _TRAINED_TOGETHER)
-        together = 12 * axes**2 + min(models, _TRAINED_TOGETHER) / draws
+        alone = 120e6 + 2 * pixels + 12 * axes**2 + _bytes_of_networks(parameters)
+        together = 12 * axes**2 + (_bytes_of_networks(parameters * draws) - _bytes_of_networks(parameters)) / draws
     elif planned.kind == "cnn":
         layers_of_one = convolution_layers(image_shape, **_convolution(planned))
         nodes = sum(layer.nodes for layer in layers_of_one)
@@ -195,11 +194,10 @@ def bytes_a_fleet(planned: PlannedRung, n: int, image_shape: Sequence[int], n_cl
     return int(alone + together * (draws - 1))
 
 
-_NUMBERS_WHILE_TRAINED = 16
-"""Bytes of a parameter while it is trained: itself, its gradient and Adam's two moments."""
+def _bytes_of_networks(parameters: int) -> float:
+    """Of networks while they are trained, which the fleet engine does in turns above a bound, and of what is kept."""
+    return min(24.0 * parameters, 1.5 * 2**30) + min(8.0 * parameters, 2.0**30)
 
-_TRAINED_TOGETHER = 2.0**31
-"""Bytes that the fleet engine and the models of a fleet take at most (`rungs.fleet.FLEET_BYTES`, `fleets`)."""
 
 _BATCH = 64
 

@@ -11,6 +11,7 @@ import ipaddress
 import itertools
 import logging
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -58,6 +59,8 @@ class DaskEngine:
         is_patient: bool = False,
         unheld: tuple[str, ...] = (),
     ) -> None:
+        for name in ("distributed", "distributed.client", "distributed.nanny", "distributed.core"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # what it warns of, a person is told by us
         self._client = client
         self._end_cluster = end_cluster
         self._is_patient = is_patient
@@ -123,17 +126,19 @@ class DaskEngine:
 
     def _follow(self, work: Work, item: Any, limits: Limits, lane: str, avoid: str) -> Outcome:
         """Have one piece of work done: again with the data, if that is what was missing."""
+        # The scheduler opens what it is sent, all but bytes: it needs neither our imports nor the time.
+        parcel = pickle.dumps((work, item), protocol=pickle.HIGHEST_PROTOCOL)
         while True:
-            outcome = self._once(work, item, limits, lane, avoid)
+            outcome = self._once(parcel, limits, lane, avoid)
             if outcome.missing is None:
                 return outcome
             self._send(outcome.missing.array, outcome.worker)
 
-    def _once(self, work: Work, item: Any, limits: Limits, lane: str, avoid: str) -> Outcome:
+    def _once(self, parcel: bytes, limits: Limits, lane: str, avoid: str) -> Outcome:
         key = f"medladder-{os.getpid()}-{id(self):x}-{next(self._numbers)}"
         chosen = self._chosen(lane, avoid)
         try:
-            given = self._client.submit(_on_worker, work, item, limits.threads, key=key, pure=False, **chosen)
+            given = self._client.submit(_on_worker, parcel, limits.threads, key=key, pure=False, **chosen)
             return self._waited(given, key, limits)
         except KilledWorker as error:
             raise WorkerLostError(
@@ -217,12 +222,17 @@ def _has_gpu(worker: Mapping[str, Any]) -> bool:
     return bool(worker.get("resources", {}).get("GPU", 0))
 
 
-def _on_worker(work: Work, item: Any, threads: int) -> Outcome:
+def _on_worker(parcel: bytes, threads: int) -> Outcome:
     """What a Dask worker is asked to run."""
     worker = distributed.get_worker()
     keep_copies_in(Path(worker.local_directory) / "medladder")
     with _BUSY:
-        return attempt(work, item, threads, worker.address)
+        return attempt(_do, parcel, threads, worker.address)
+
+
+def _do(parcel: bytes) -> Any:
+    work, item = pickle.loads(parcel)  # noqa: S301 - from whoever may run code here: Dask's own messages are no safer
+    return work(item)
 
 
 def _has_copy(array: SharedArray, dask_worker: distributed.Worker) -> bool:
@@ -328,21 +338,20 @@ def _check_workers(client: Client) -> None:
             needed="One or more.",
             do="Start some: dask worker HOST:PORT --nthreads 1.",
         )
-    told = client.run(_version, on_error="return")
-    others = sorted({str(one) for one in told.values() if one != __version__})
+    try:
+        told = [client.run_on_scheduler(_version), *client.run(_version, on_error="return").values()]
+    except Exception as error:  # whatever comes of a scheduler that cannot import us
+        told = [f"none ({error})"]
+    others = sorted({str(one) for one in told if one != __version__})
     if others:
         raise OptionError(
-            found=f"Workers of the Dask cluster have medladder {', '.join(others)}.",
-            needed=f"Version {__version__} on every worker, as here.",
+            found=f"Scheduler or workers of the Dask cluster have another medladder: {', '.join(others)}.",
+            needed=f"Version {__version__} on all of them, as here.",
             do="Install it there: pip install 'medladder[cluster]' with the same constraints.",
         )
 
 
 def _version() -> str:
-    try:
-        from medladder import __version__
-    except ImportError:
-        return "not installed"
     return __version__
 
 
