@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -36,8 +36,7 @@ def patient(say: Callable[[str], None], line: Callable[[], str]) -> Iterator[Cal
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        with suppress(OSError):  # a terminal that is gone
-            say(line())
+        say(line())
 
     with _handling({signal.SIGINT: handle}):
         yield asked.is_set

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol, runtime_checkable
 
 
@@ -76,8 +76,9 @@ class Terminal:
             yield self._lines(what, total)
 
     def say(self, line: str) -> None:
-        """Tell the person one thing, on stderr."""
-        print(line, file=sys.stderr, flush=True)
+        """Tell the person one thing, on stderr; a terminal that was closed hears nothing."""
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
     @contextmanager
     def _bar(self, what: str, total: float) -> Iterator[Advance]:
@@ -91,15 +92,19 @@ class Terminal:
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
         )
-        left = _Left(total)
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(what, total=total, left="")
+        left, bar = _Left(total), Progress(*columns, console=Console(stderr=True))
+        task = bar.add_task(what, total=total, left="")
 
-            def advance(amount: float, seconds_left: float | None = None, /) -> None:
-                seconds = left.after(amount, seconds_left)
-                bar.update(task, advance=amount, left="" if seconds is None else f"about {minutes(seconds)} left")
+        def advance(amount: float, seconds_left: float | None = None, /) -> None:
+            seconds = left.after(amount, seconds_left)
+            bar.update(task, advance=amount, left="" if seconds is None else f"about {minutes(seconds)} left")
 
+        bar.start()
+        try:
             yield advance
+        finally:
+            with suppress(OSError):  # a terminal that was closed
+                bar.stop()
 
     def _lines(self, what: str, total: float) -> Advance:
         last, left = time.monotonic(), _Left(total)

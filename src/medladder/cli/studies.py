@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -190,8 +189,7 @@ def _run(
     try:
         folder = run_study(cohort, out, progress=progress, **running, **wishes)
     except KeyboardInterrupt as stopped:
-        with suppress(OSError):  # a terminal that is gone
-            progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
+        progress.say(f"Stopped. What is finished stands in {out}; the same command goes on from there.")
         raise typer.Exit(128 + getattr(stopped, "number", 2)) from None
     evidence = weigh(folder).to_json()
     # Without pictures those that an earlier run kept go too: they are of test patients.

@@ -12,6 +12,7 @@ import itertools
 import logging
 import os
 import pickle
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -248,7 +249,7 @@ def open_local(jobs: int) -> DaskEngine:
     import dask
 
     with _hushed(), dask.config.set({"distributed.scheduler.allowed-failures": 1}):
-        cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
+        cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1")
         client = Client(cluster, set_as_default=False)
     return DaskEngine(client, end_cluster=lambda: cluster.close())
 
@@ -307,6 +308,8 @@ def open_slurm(jobs: int, say: Callable[[str], None]) -> DaskEngine:
     from dask_jobqueue.slurm import SLURMCluster
 
     try:
+        if shutil.which("sbatch") is None:
+            raise OSError("there is no sbatch here")
         with _hushed():
             cluster = SLURMCluster()
             cluster.scale(jobs)
