@@ -30,7 +30,7 @@ WORDS = ["--rungs", "prior,logistic", "--rung", "nn:width=8,members=1", "--sizes
 
 
 def sum_of(array: SharedArray) -> int:
-    return int(array.open().sum())
+    return int(array.mapped().sum())
 
 
 def hang_at_two(number: int) -> int:

@@ -279,18 +279,18 @@ def test_an_array_is_read_where_it_lies_or_from_a_copy_that_was_sent(tmp_path: P
     entry.mkdir(parents=True)
     np.save(entry / "pixels.npy", np.arange(1000))
     array = SharedArray.at(entry / "pixels.npy")
-    np.testing.assert_array_equal(array.open(), np.arange(1000))
+    np.testing.assert_array_equal(array.mapped(), np.arange(1000))
     content = (entry / "pixels.npy").read_bytes()
     (entry / "pixels.npy").unlink()
     keep_copies_in(tmp_path / "copies")
     with pytest.raises(MissingDataError, match="is not on the worker"):
-        array.open()
+        array.mapped()
     assert receive(array.name, 0, content[:3000], len(content)) == 3000
     assert not array.is_here(), "half a copy is none"
     assert receive(array.name, 3000, content[3000:], len(content)) == len(content)
-    np.testing.assert_array_equal(array.open(), np.arange(1000))
+    np.testing.assert_array_equal(array.mapped(), np.arange(1000))
     (entry / "pixels.npy").write_bytes(content[:-8])
-    np.testing.assert_array_equal(array.open(), np.arange(1000), err_msg="another file of the same name is not taken")
+    np.testing.assert_array_equal(array.mapped(), np.arange(1000), err_msg="another file of the same name is not taken")
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,10 @@ def test_predictions_of_another_cohort_are_refused(tmp_path):
     folder = draw_study(tmp_path, **SMALL)
     key = next(folder.read_plan().fleets())
     fleet = folder.read_predictions(key.name)
-    folder.write_fleet(key, FleetPredictions(fleet.probabilities, fleet.rows + 1, fleet.repeats), [])
+    trials = folder.read_trials()
+    folder.keep_trials([trial for trial in trials if trial.fleet != key.name])
+    own = [trial for trial in trials if trial.fleet == key.name]
+    folder.write_fleet(key, FleetPredictions(fleet.probabilities, fleet.rows + 1, fleet.repeats), own)
     with pytest.raises(StudyError, match="do not fit"):
         weigh(folder)
 

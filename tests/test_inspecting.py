@@ -19,6 +19,7 @@ from PIL import Image
 import medladder as ml
 from medladder import inspecting, rungs
 from medladder.cohort import Cohort
+from medladder.engine.data import SharedArray
 from medladder.errors import CohortError, InputError, ModelError, OptionError, StudyError
 from medladder.evidence.weighing import weigh
 from medladder.fleets import fit_fleet
@@ -311,7 +312,8 @@ def test_structure_compares_each_rung_with_itself_on_shuffled_pixels(whole: Stud
     draw = study_draw(plan, cohort, NN)
     kept = whole.read_network(plan.first_fleet(NN))
     assert kept is not None
-    again = inspecting.work(Refit(rungs.parse_rung(NN), cohort.store, record.labels, draw, "cpu", 1.0, shuffled_by=0))
+    store = SharedArray.at(cohort.store)
+    again = inspecting.work(Refit(rungs.parse_rung(NN), store, record.labels, draw, "cpu", 1.0, shuffled_by=0))
     assert isinstance(again, np.ndarray)
     assert kept.out_of_part is not None
     paired = pair_out_of_part(again, kept.out_of_part, record.labels[draw.rows], record.patients[draw.rows])

@@ -85,7 +85,7 @@ def fit_fleet(task: FleetTask) -> list[FittedTrial]:
 
     Models too large to be held together are fitted and asked a few at a time.
     """
-    images = task.seen.open()
+    images = task.seen.mapped()
     n_classes = int(task.labels.max()) + 1
     rung, covariates = rungs.build(task.spec, task.device), task.covariates
     test_images = images[task.test_rows]

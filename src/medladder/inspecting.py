@@ -83,7 +83,7 @@ def work(task: Look | Refit) -> Inspection | Float[np.ndarray, "row class_"] | s
 def _look(task: Look) -> Inspection:
     from .inspection.whole import look_into  # imports torch, which the main process does without
 
-    images = task.store.open()
+    images = task.store.mapped()
     rung = thaw(task.spec, images.shape[1:], len(task.classes), task.kept)
     return look_into(
         rung,
@@ -100,7 +100,7 @@ def _look(task: Look) -> Inspection:
 
 
 def _refit(task: Refit) -> Float[np.ndarray, "row class_"] | str:
-    images = task.store.open()
+    images = task.store.mapped()
     draw, labels = task.draw, task.labels
     if task.shuffled_by is not None:
         images, labels = shuffled(images[draw.rows], task.shuffled_by), labels[draw.rows]

@@ -89,7 +89,7 @@ def _extracted(
 
 
 def _extract(stretch: _Stretch) -> Float[np.ndarray, "image feature"]:
-    images = stretch.store.open()
+    images = stretch.store.mapped()
     features: Float[np.ndarray, "image feature"] = rungs.build(stretch.spec).extract(
         images[stretch.first : stretch.last]
     )

@@ -37,8 +37,8 @@ class SharedArray:
         """The array of a cache entry."""
         return cls(path, f"{path.parent.parent.name}-{path.parent.name}-{path.name}", path.stat().st_size)
 
-    def open(self) -> Shaped[np.ndarray, "..."]:
-        """Map it; raises MissingDataError where this process can reach neither it nor a copy."""
+    def mapped(self) -> Shaped[np.ndarray, "..."]:
+        """Its numbers, which stay on disk; raises MissingDataError where this process can reach neither it nor a copy."""
         path = self._found()
         if path is None:
             raise MissingDataError(self)

@@ -345,7 +345,7 @@ def _train(
 
 def fit_one(task: FitTask) -> tuple[BaseEstimator | FitError, Inspection | str | None]:
     """Fit the task's rung and, where it is a network, look into it; or say why not. The work of a worker."""
-    images = task.seen.open()
+    images = task.seen.mapped()
     [fitted] = fit_many(rungs.build(task.spec, task.device), images, task.labels, [task.draw])
     if isinstance(fitted, FitError) or rungs.members(task.spec) is None:
         return fitted, None
