@@ -78,15 +78,15 @@ def is_running(process: int) -> bool:
 
 def test_killed_at_twenty_moments_it_ends_as_if_never_stopped(class_folders: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "medladder", "study", str(class_folders), "--cache", str(tmp_path / "cache")]
-    words += ["--rungs", "prior,logistic", "--rung", "nn:width=8,members=1", "--sizes", "16,24,all", "--repeats", "20"]
+    words += ["--rungs", "prior,logistic", "--rung", "nn:width=8,members=1", "--sizes", "16,24,all", "--repeats", "25"]
     words += ["--jobs", "2", "--no-inspection", "--no-pictures", "--json"]
-    rng, killed, n_fleets = random.Random(11), tmp_path / "killed", 3 * 3 * 5 * 4
+    rng, killed, n_fleets = random.Random(11), tmp_path / "killed", 3 * 3 * 5 * 5
     with (tmp_path / "said").open("w") as said:
         for _ in range(20):
-            before, more = len(recorded(killed)), rng.randrange(7)
+            before, more = len(recorded(killed)), rng.randrange(4)
             process = subprocess.Popen([*words, "--out", str(killed)], stdout=said, stderr=said)
             wait_until(lambda p=process, b=before, m=more: p.poll() is not None or len(recorded(killed)) >= b + m)
-            time.sleep(rng.random() / 2)
+            time.sleep(rng.random() / 4)
             assert process.poll() is None, "it went on by itself until it was killed"
             process.kill()
             process.wait()

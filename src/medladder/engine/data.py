@@ -38,7 +38,7 @@ class SharedArray:
         return cls(path, f"{path.parent.parent.name}-{path.parent.name}-{path.name}", path.stat().st_size)
 
     def mapped(self) -> Shaped[np.ndarray, "..."]:
-        """Its numbers, which stay on disk; raises MissingDataError where this process can reach neither it nor a copy."""
+        """Its numbers, which stay on disk; raises MissingDataError where neither it nor a copy is in reach."""
         path = self._found()
         if path is None:
             raise MissingDataError(self)

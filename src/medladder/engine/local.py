@@ -73,6 +73,7 @@ class LocalEngine:
     def __enter__(self) -> Self:
         if self.n_workers > 1:
             _check_script()
+            _start_server()
             for _ in range(min(self.n_workers, EARLY_SLOTS)):
                 self._add_slot()
         return self
@@ -150,7 +151,7 @@ class _Slot:
 
     def __init__(self, engine: LocalEngine, name: str) -> None:
         self._engine, self._name = engine, name
-        self._is_ending = False
+        self._is_ending = self._has_failed_to_start = False
         self._start()
         self.thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self.thread.start()
@@ -201,7 +202,9 @@ class _Slot:
             if self._is_ending:
                 raise WorkerLostError("It was stopped.", worker=self._name) from error
             if not self._did_start():
-                raise NEVER_BEGAN from error
+                if self._has_failed_to_start:
+                    raise NEVER_BEGAN from error
+                self._has_failed_to_start = True  # it may be that a signal met it
             self._replace()
             raise WorkerLostError(ENDED, worker=self._name) from error
 
@@ -235,11 +238,24 @@ def _check_script() -> None:
 
 def _context() -> BaseContext:
     """How workers start: never forked from this process, for torch's threads do not survive that."""
+    return multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+
+
+def _start_server() -> None:
+    """Start the server that workers are forked from; Ctrl-C is ignored by it, and so by workers from their birth."""
     if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["medladder.fleets", "medladder.rungs.fleet"])
-    return server
+        return
+    from multiprocessing import forkserver  # Windows has none
+
+    _context().set_forkserver_preload(["medladder.fleets", "medladder.rungs.fleet"])
+    if threading.current_thread() is not threading.main_thread():
+        forkserver.ensure_running()
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _begin_worker(most_bytes: int | None) -> None:
