@@ -6,11 +6,14 @@ Copies and network drives tear, repeat and mix files. What can be mended without
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import StudyError
 from .plan import FleetKey, Plan
@@ -54,8 +57,7 @@ def read_journal(path: Path, plan: Plan | None) -> Journal:
     first_lines: dict[tuple[str, int], tuple[int, Trial]] = {}
     repeated: list[int] = []
     at_odds: dict[str, tuple[int, int]] = {}
-    for number, line in enumerate(lines, start=1):
-        trial = _trial_of(path, number, line)
+    for number, trial in enumerate(_trials(path, lines), start=1):
         if keys is not None:
             _check_belongs(path, number, trial, keys.get(trial.fleet))
         before = first_lines.setdefault((trial.fleet, trial.repeat), (number, trial))
@@ -97,19 +99,54 @@ def _lines(trials: Iterable[Trial]) -> Iterator[str]:
         yield json.dumps(trial.to_json(), ensure_ascii=False) + "\n"
 
 
-def _trial_of(path: Path, number: int, line: bytes) -> Trial:
+def _trials(path: Path, lines: Sequence[bytes]) -> list[Trial]:
+    """All lines read at once, which takes half the time; one by one where that fails, to say which is at fault."""
+    with _without_collecting():
+        try:
+            objects = json.loads(b"[" + b",".join(lines) + b"]")
+        except ValueError:
+            objects = []
+        if len(objects) != len(lines):
+            objects = [_object_of(path, number, line) for number, line in enumerate(lines, start=1)]
+        return [_trial_of(path, number, one) for number, one in enumerate(objects, start=1)]
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Hundreds of thousands of objects that all stay: looking through them for garbage costs as much as making them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        trial = Trial(**json.loads(line))
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _object_of(path: Path, number: int, line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise _no_trial(path, number, error) from error
+
+
+def _trial_of(path: Path, number: int, fields: Any) -> Trial:
+    try:
+        trial = Trial(**fields)
         if not isinstance(trial.fleet, str) or type(trial.repeat) is not int or trial.status not in ("done", "failed"):
             raise ValueError("its fleet, repeat or status is none")
     except (ValueError, TypeError) as error:
-        raise StudyError(
-            found=f"Line {number} of {path} is not a trial ({error}).",
-            needed="The journal holds one JSON object a line.",
-            do="Restore the file from a copy; or delete that line and give the same command again, which runs what "
-            "is missing.",
-        ) from error
+        raise _no_trial(path, number, error) from error
     return trial
+
+
+def _no_trial(path: Path, number: int, error: Exception) -> StudyError:
+    return StudyError(
+        found=f"Line {number} of {path} is not a trial ({error}).",
+        needed="The journal holds one JSON object a line.",
+        do="Restore the file from a copy; or delete that line and give the same command again, which runs what "
+        "is missing.",
+    )
 
 
 def _check_belongs(path: Path, number: int, trial: Trial, key: FleetKey | None) -> None:
