@@ -25,7 +25,7 @@ from medladder.engine.local import LocalEngine
 from medladder.planning import Wishes, plan_study
 from medladder.progress import QUIET
 from medladder.record.folder import StudyFolder
-from medladder.study import Going, _tasks
+from medladder.study import Going
 
 TURNS = 3
 SIDES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {
@@ -37,7 +37,7 @@ SIDES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--images", type=int, default=20_000)
+    words.add_argument("--images", type=int, default=5_000)
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as place:
         rng = np.random.default_rng(0)
@@ -48,13 +48,13 @@ def main() -> None:
                   for kind, values in (("images", images), ("labels", labels[:, None]))}  # fmt: skip
         np.savez(Path(place) / "set.npz", **arrays)
         cohort = ml.read_cohort(Path(place) / "set.npz", cache=Path(place) / "cache")
-        wishes = {"rungs": ("prior",), "sizes": tuple(range(1000, 16_000, 1000)), "repeats": 20}
+        wishes = {"rungs": ("prior",), "sizes": tuple(range(200, 3_200, 200)), "repeats": 20}
         planned = plan_study(cohort, Wishes.of(**wishes))
         task = _tasks(
             Going(None, None, None, "cpu", Path(place) / "cache", QUIET), planned, list(planned.plan.fleets()), {}
         )[-1]  # type: ignore[arg-type]
         print(
-            f"{given.images:,} images, {sum(1 for _ in planned.plan.fleets())} fleets of 5 repeats, to 15,000 patients"
+            f"{given.images:,} images, {sum(1 for _ in planned.plan.fleets())} fleets of 5 repeats, to 3,000 patients"
         )
         print(f"the largest as sent: {len(pickle.dumps(task)) / 1e6:.2f} MB\n")
         found: dict[str, list[float]] = {name: [] for name in SIDES}
@@ -77,9 +77,9 @@ def overhead(
     """Seconds of a worker a fleet beyond its fits, recording included; the workers have their imports behind them."""
     with opened() as engine:
         how: dict[str, Any] = {"engine": engine, "cache": cache, "pictures": False, "inspection": False}
-        ml.run_study(cohort, out.with_name(f"{out.name}-first"), **how, **{**wishes, "sizes": (1000,)})
+        ml.run_study(cohort, out.with_name(f"{out.name}-first"), **how, **{**wishes, "sizes": (200,)})
         planning = time.perf_counter()
-        ml.run_study(cohort, out.with_name(f"{out.name}-first"), **how, **{**wishes, "sizes": (1000,)})
+        ml.run_study(cohort, out.with_name(f"{out.name}-first"), **how, **{**wishes, "sizes": (200,)})
         planning = time.perf_counter() - planning  # nothing is left to run
         began = time.perf_counter()
         folder = ml.run_study(cohort, out, **how, **wishes)

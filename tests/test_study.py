@@ -198,9 +198,10 @@ def test_a_worker_that_dies_costs_its_fleet_only(
     from medladder.engine.contract import Lost
     from medladder.fleets import fit_fleet
 
-    def dies_once(engine: Any, work: Any, tasks: Any, **_: Any) -> Any:
-        for task in tasks:
-            yield task, Lost("Memory ran out.") if task.key.name == "prior-n16-f1-r0-2" else fit_fleet(task)
+    def dies_once(engine: Any, work: Any, keys: Any, pack: Any, **_: Any) -> Any:
+        for key in keys:
+            task = pack(key)
+            yield key, Lost("Memory ran out.") if key.name == "prior-n16-f1-r0-2" else fit_fleet(task)
 
     monkeypatch.setattr("medladder.study.run_tasks", dies_once)
     folder = ml.run_study(cohort, tmp_path / "run", inspection=False, **QUICK)

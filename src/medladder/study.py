@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -187,17 +187,24 @@ def _run_fleets(
     if not keys:
         return 0
     plan, engine = planned.plan, going.engine
-    tasks = _tasks(going, planned, keys, at_once)
+    task_of = _packing(going, planned, keys, at_once)
+    under_way: dict[str, FleetTask] = {}
     threads = threads_a_fleet(plan, engine.n_workers)
     left = {key.name: key for key in keys}
     done = {key.name for key in plan.fleets()} - set(left)
     cost = partial(expected_seconds, plan)
 
-    def limits_of(task: FleetTask) -> Limits:
-        return Limits(threads, seconds_until_it_hangs(plan, task.key), wants_gpu=task.spec.family == "deep")
+    deep = {one.rung for one in plan.rungs if one.family == "deep"}
 
-    def told_retry(task: FleetTask, reason: str) -> None:
-        going.say(f"{task.key.name}: tried once more, for it failed: {reason}")
+    def pack(key: FleetKey) -> FleetTask:
+        under_way[key.name] = task = task_of(key)
+        return task
+
+    def limits_of(key: FleetKey) -> Limits:
+        return Limits(threads, seconds_until_it_hangs(plan, key), wants_gpu=key.rung in deep)
+
+    def told_retry(key: FleetKey, reason: str) -> None:
+        going.say(f"{key.name}: tried once more, for it failed: {reason}")
 
     def announce() -> str:
         return (
@@ -210,10 +217,10 @@ def _run_fleets(
         patient(going.progress.say, announce) as is_stopping,
     ):
 
-        def may_begin(task: FleetTask) -> bool:
-            is_late = deadline is not None and time.monotonic() + pace.seconds(task.key) > deadline
+        def may_begin(key: FleetKey) -> bool:
+            is_late = deadline is not None and time.monotonic() + pace.seconds(key) > deadline
             if not is_late and not is_stopping():
-                going.folder.log(f"{task.key.name}: begun")
+                going.folder.log(f"{key.name}: begun")
                 return True
             return False
 
@@ -221,30 +228,32 @@ def _run_fleets(
             sum(cost(key) for key in plan.fleets() if key.name in done),
             pace.seconds_left(left.values(), engine.n_workers),
         )
-        for task, result in run_tasks(
+        for key, result in run_tasks(
             engine,
             fit_fleet,
-            tasks,
+            # Of one size the longest first, so that none ends alone.
+            sorted(keys, key=lambda key: (key.n_train, -cost(key))),
+            pack=pack,
             limits_of=limits_of,
             flaw_of=flaw_of,
             may_begin=may_begin,
             told_retry=told_retry,
         ):
             going.lock.check()
-            _record_fleet(going.folder, planned, task, result)
-            del left[task.key.name]
+            _record_fleet(going.folder, planned, under_way.pop(key.name), result)
+            del left[key.name]
             if not isinstance(result, Lost):
-                pace.learn(task.key, sum(trial.fit_seconds for trial in result))
-            advance(cost(task.key), pace.seconds_left(left.values(), engine.n_workers))
+                pace.learn(key, sum(trial.fit_seconds for trial in result))
+            advance(cost(key), pace.seconds_left(left.values(), engine.n_workers))
         if is_stopping():
             raise KeyboardInterrupt
     return len(left)
 
 
-def _tasks(
+def _packing(
     going: Going, planned: PlannedStudy, keys: Sequence[FleetKey], at_once: Mapping[str, int]
-) -> list[FleetTask]:
-    """What workers are sent, in the plan's order of sizes; of one size the longest first, so that none ends alone."""
+) -> Callable[[FleetKey], FleetTask]:
+    """What makes of a fleet what a worker is sent; not all at once, for the draws of a large study fill a memory."""
     plan = planned.plan
     specs = {spec.rung: spec for spec in planned.specs}
     wanted = {key.rung for key in keys}
@@ -252,8 +261,9 @@ def _tasks(
     seeing = {planned_rung.rung for planned_rung in plan.rungs if planned_rung.has_covariates}
     views = views_of(planned.cohort, seen, going.engine, cache=going.cache, progress=going.progress)
     arrays = {name: SharedArray.at(path) for name, path in views.items()}
-    return [
-        FleetTask(
+
+    def pack(key: FleetKey) -> FleetTask:
+        return FleetTask(
             key,
             specs[key.rung],
             arrays[key.rung],
@@ -265,8 +275,8 @@ def _tasks(
             at_once=at_once.get(key.name),
             **_looking(plan, key),
         )
-        for key in sorted(keys, key=lambda key: (key.n_train, -expected_seconds(plan, key)))
-    ]
+
+    return pack
 
 
 def _looking(plan: Plan, key: FleetKey) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from .contract import CPU, GPU, Engine, EngineLostError, Limits, Lost, Outcome, WorkerLostError
@@ -19,6 +20,10 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 def _usual(item: Any) -> Limits:  # noqa: ARG001
     return Limits()
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
 
 
 def _sound(result: Any) -> str | None:  # noqa: ARG001
@@ -42,15 +47,18 @@ class _Try(Generic[Item]):
 
 def run_tasks(
     engine: Engine,
-    work: Callable[[Item], Result],
+    work: Callable[[Any], Result],
     items: Sequence[Item],
     *,
+    pack: Callable[[Item], Any] = _as_it_is,
     limits_of: Callable[[Item], Limits] = _usual,
     flaw_of: Callable[[Result], str | None] = _sound,
     may_begin: Callable[[Item], bool] = _always,
     told_retry: Callable[[Item, str], None] = _say_nothing,
 ) -> Iterator[tuple[Item, Result | Lost]]:
     """Do the work on every item in about their order, handing out results as they come.
+
+    A worker is sent what `pack` makes of an item, when its turn comes and not before.
 
     No worker gets more work before its last result is taken and the next is asked for: whoever records each result as
     it comes loses at most one a worker. What a worker does not survive, raises, or gives back with a flaw is tried once
@@ -69,9 +77,11 @@ def run_tasks(
         waiting[GPU if limits_of(item).wants_gpu else CPU].append(_Try(item))
     running: dict[Future[Outcome], tuple[_Try[Item], str]] = {}
     try:
-        goes_on = True
+        give, goes_on = partial(_given, engine, work, pack, limits_of), True
         while running or (goes_on and any(waiting.values())):
-            goes_on = goes_on and _begin(engine, work, waiting, running, limits_of, may_begin)
+            goes_on = goes_on and _begin(
+                engine, partial(_given, engine, work, pack, limits_of), waiting, running, may_begin
+            )
             if goes_on and not running:  # no worker is there at present
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             done, _ = wait(running, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
@@ -88,12 +98,22 @@ def run_tasks(
             future.cancel()
 
 
+def _given(
+    engine: Engine,
+    work: Callable[[Any], Any],
+    pack: Callable[[Item], Any],
+    limits_of: Callable[[Item], Limits],
+    one: _Try[Item],
+    lane: str,
+) -> Future[Outcome]:
+    return engine.submit(work, pack(one.item), limits_of(one.item), lane=lane, avoid=one.avoid)
+
+
 def _begin(
     engine: Engine,
-    work: Callable[[Item], Result],
+    give: Callable[[_Try[Item], str], Future[Outcome]],
     waiting: dict[str, deque[_Try[Item]]],
     running: dict[Future[Outcome], tuple[_Try[Item], str]],
-    limits_of: Callable[[Item], Limits],
     may_begin: Callable[[Item], bool],
 ) -> bool:
     """Give work to every worker that has none, unless told not to; whether more may be begun later.
@@ -111,8 +131,7 @@ def _begin(
             if not may_begin(queue[0].item):
                 return False
             one = queue.popleft()
-            future = engine.submit(work, one.item, limits_of(one.item), lane=lane, avoid=one.avoid)
-            running[future] = (one, lane)
+            running[give(one, lane)] = (one, lane)
     return True
 
 
