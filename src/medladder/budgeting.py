@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from .cost import Pace, bytes_a_fleet, seconds_to_look
 from .errors import OptionError
 from .evidence.variance import WHOLE
-from .planning import PlannedStudy, blocks
+from .planning import PlannedStudy, blocks, repeats_a_fleet
 from .progress import minutes
 from .record.plan import Plan
 
@@ -124,7 +124,10 @@ def _planned(plan: Plan, before: Plan | None, choice: _Choice) -> Plan:
     known = () if before is None else before.repeat_blocks
     first = 0 if before is None else before.repeats
     return replace(
-        plan, sizes=choice.sizes, repeats=choice.repeats, repeat_blocks=known + blocks(first, choice.repeats)
+        plan,
+        sizes=choice.sizes,
+        repeats=choice.repeats,
+        repeat_blocks=known + blocks(first, choice.repeats, repeats_a_fleet(plan)),
     )
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Int
 from . import __version__, rungs
 from .audit import Finding, audit, conflicting_rows, merged_contents, near_copies_of, refuse_unmendable
 from .cohort import Cohort
+from .cost import expected_seconds
 from .errors import CohortError, OptionError, unknown_name
 from .progress import QUIET, Progress
 from .record.cohort import CohortRecord
@@ -42,6 +43,8 @@ DEFAULT_RUNGS = ("prior", "logistic", "svm", "forest", "boosting", "nn", "dnn")
 """What minutes buy; `SLOW_RUNG` takes as long as all of these three times over, and is offered when they are done."""
 REPEATS_A_FLEET = 5
 """Repeats trained together: small enough to fill two cores at the largest size, where most of the time goes."""
+LONG_SECONDS = 1200.0
+"""Of one core for a fleet: where the longest would take more, fewer repeats make one, down to a single one."""
 
 CONTENT_LETTERS = 8
 """Of a content hash, that are kept: enough to tell a changed image, and to find no one by."""
@@ -190,7 +193,7 @@ def plan_study(cohort: Cohort, wishes: Wishes, *, progress: Progress = QUIET) ->
         if wishes.sizes is None
         else parse_sizes(wishes.sizes, smallest.n_patients),
         repeats=wishes.repeats,
-        repeat_blocks=blocks(0, wishes.repeats),
+        repeat_blocks=((0, wishes.repeats),),
         round=wishes.repeats,
         folds=folds.names,
         split=folds.how,
@@ -206,6 +209,7 @@ def plan_study(cohort: Cohort, wishes: Wishes, *, progress: Progress = QUIET) ->
         operating=wishes.operating,
         group_near=wishes.group_near,
     )
+    plan = replace(plan, repeat_blocks=blocks(0, wishes.repeats, repeats_a_fleet(plan)))
     return PlannedStudy(cohort, plan, record, findings, pools, tuple(specs), covariates)
 
 
@@ -215,15 +219,24 @@ def with_slow_rung(plan: Plan, n_classes: int) -> Plan:
     return replace(plan, rungs=(planned_rung(spec, tuple(plan.image["shape"]), n_classes, None),))
 
 
-def blocks(first: int, last: int) -> tuple[tuple[int, int], ...]:
+def repeats_a_fleet(plan: Plan) -> int:
+    """Repeats that make a fleet: work that is worth sending, and that one can bear to lose.
+
+    What is fitted does not depend on it; how long the last worker is alone does.
+    """
+    longest = max(expected_seconds(plan, key) / len(key.repeats) for key in plan.fleets())
+    return max(1, min(REPEATS_A_FLEET, int(LONG_SECONDS / max(longest, 1e-9))))
+
+
+def blocks(first: int, last: int, length: int) -> tuple[tuple[int, int], ...]:
     """Cut repeats into the blocks that are trained together.
 
     Example
     -------
-    >>> blocks(0, 12)
+    >>> blocks(0, 12, 5)
     ((0, 5), (5, 10), (10, 12))
     """
-    return tuple((at, min(at + REPEATS_A_FLEET, last)) for at in range(first, last, REPEATS_A_FLEET))
+    return tuple((at, min(at + length, last)) for at in range(first, last, length))
 
 
 def _parse_rungs(texts: Sequence[str]) -> list[rungs.RungSpec]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .cohort import Cohort
 from .errors import StudyError
-from .planning import CONTENT_LETTERS, PlannedStudy, blocks
+from .planning import CONTENT_LETTERS, PlannedStudy, blocks, repeats_a_fleet
 from .record.cohort import CohortRecord
 from .record.folder import StudyFolder
 from .record.plan import Plan
@@ -208,7 +208,7 @@ def _extended(folder: StudyFolder, before: Plan, now: Plan) -> Plan:
     extended = replace(
         now,
         round=before.round,
-        repeat_blocks=before.repeat_blocks + blocks(before.repeats, now.repeats),
+        repeat_blocks=before.repeat_blocks + blocks(before.repeats, now.repeats, repeats_a_fleet(now)),
         versions=before.versions,
         extensions=before.extensions,
     )

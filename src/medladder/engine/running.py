@@ -79,9 +79,7 @@ def run_tasks(
     try:
         give, goes_on = partial(_given, engine, work, pack, limits_of), True
         while running or (goes_on and any(waiting.values())):
-            goes_on = goes_on and _begin(
-                engine, partial(_given, engine, work, pack, limits_of), waiting, running, may_begin
-            )
+            goes_on = goes_on and _begin(engine, give, waiting, running, may_begin)
             if goes_on and not running:  # no worker is there at present
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             done, _ = wait(running, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
