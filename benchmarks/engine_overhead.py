@@ -50,12 +50,11 @@ def main() -> None:
         cohort = ml.read_cohort(Path(place) / "set.npz", cache=Path(place) / "cache")
         wishes = {"rungs": ("prior",), "sizes": tuple(range(200, 3_200, 200)), "repeats": 20}
         planned = plan_study(cohort, Wishes.of(**wishes))
-        task = _tasks(
-            Going(None, None, None, "cpu", Path(place) / "cache", QUIET), planned, list(planned.plan.fleets()), {}
-        )[-1]  # type: ignore[arg-type]
-        print(
-            f"{given.images:,} images, {sum(1 for _ in planned.plan.fleets())} fleets of 5 repeats, to 3,000 patients"
-        )
+        keys = list(planned.plan.fleets())
+        with LocalEngine(1) as engine:
+            going = Going(StudyFolder(place), engine, None, "cpu", Path(place) / "cache", QUIET)  # type: ignore[arg-type]
+            task = _packing(going, planned, keys, {})(keys[-1])
+        print(f"{given.images:,} images, {len(keys)} fleets of 5 repeats, to 3,000 patients")
         print(f"the largest as sent: {len(pickle.dumps(task)) / 1e6:.2f} MB\n")
         found: dict[str, list[float]] = {name: [] for name in SIDES}
         digests = set()
