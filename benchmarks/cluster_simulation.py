@@ -2,7 +2,7 @@
 
 What is measured here first, on this machine: making and packing the largest fleet's draws, writing its record, and how
 much fleets of one kind differ from what was foreseen (by the journal of a study, if one is named). The rest is assumed
-and stated. Events: the main process packs fleets one after another and records them one after another; a worker gets its
+and stated. Events: the main process packs fleets one after another and records them in turn; a worker gets its
 next fleet when its last is recorded, as `engine.running` does.
 """
 

@@ -25,7 +25,7 @@ from medladder.engine.local import LocalEngine
 from medladder.planning import Wishes, plan_study
 from medladder.progress import QUIET
 from medladder.record.folder import StudyFolder
-from medladder.study import Going
+from medladder.study import Going, _packing
 
 TURNS = 3
 SIDES: dict[str, Callable[[], AbstractContextManager[Engine]]] = {
