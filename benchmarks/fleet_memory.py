@@ -42,11 +42,12 @@ np.save(folder / "k" / "a.npy", seen)
 del images, rung
 draws = tuple(Draw(np.arange(n), np.arange(n) % 5, s) for s in range(n_draws))
 array, tested = SharedArray.at(folder / "k" / "a.npy"), np.arange(n, n + 100)
-task = FleetTask(FleetKey(name, n, 0, 0, n_draws), spec, array, labels, draws, tested)
+task = FleetTask(FleetKey(name, n, 0, 0, n_draws), spec, array, labels, np.arange(n + 100), draws, tested)
 with limit_threads(1):
     pass
 small = tuple(Draw(np.arange(40), np.arange(40) % 5, 0) for _ in range(1))
-fit_fleet(FleetTask(FleetKey("prior", 40, 0, 0, 1), rungs.parse_rung("prior"), array, labels, small, tested))
+first = FleetKey("prior", 40, 0, 0, 1)
+fit_fleet(FleetTask(first, rungs.parse_rung("prior"), array, labels, np.arange(n + 100), small, tested))
 def now():
     told = dict(line.split(":") for line in open("/proc/self/status"))
     return [int(told[name].split()[0]) * 1024 for name in ("VmData", "VmRSS")]

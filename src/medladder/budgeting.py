@@ -34,10 +34,12 @@ def draws_at_once(planned: PlannedStudy, worker_bytes: int | None) -> dict[str, 
     if worker_bytes is None:
         return {}
     plan, n_classes = planned.plan, len(planned.cohort.classes)
-    fewer = {}
+    fewer, rungs = {}, {one.rung: one for one in plan.rungs}
+    images = {
+        (n, fold): len(pool.subset(n, 0)) for n in plan.sizes for fold, pool in enumerate(planned.pools)
+    }  # of one repeat, which the others are like
     for key in plan.fleets():
-        rung = next(one for one in plan.rungs if one.rung == key.rung)
-        n_images = max(len(draw.rows) for draw in planned.draws(replace(key, last=key.first + 1)))
+        rung, n_images = rungs[key.rung], images[key.n_train, key.fold]
         of = [bytes_a_fleet(rung, n_images, plan.image["shape"], n_classes, draws) for draws in (1, len(key.repeats))]
         if of[0] > worker_bytes:
             raise OptionError(

@@ -12,11 +12,12 @@ from jaxtyping import Float, Int
 from sklearn.base import BaseEstimator
 
 from . import rungs
+from .decision import apparent_shares, choose_decision, score_out_of_part
 from .engine.data import SharedArray
 from .errors import FitError
 from .record.plan import FleetKey
 from .rungs.covariates import Covariates, beside, fit_beside
-from .rungs.draws import Draw, fit_many
+from .rungs.draws import Draw, fit_many, may_learn
 from .rungs.networks import NetworkClassifier
 from .weights.freezing import Frozen, freeze
 
@@ -26,12 +27,16 @@ MODELS_BYTES = 2**29
 
 @dataclass(frozen=True, eq=False)
 class FleetTask:
-    """What a worker is sent: of images nothing but where their array is, no patient, no split."""
+    """What a worker is sent: of images nothing but where their array is, of patients their numbers, and no split.
+
+    The rung is fitted on arrays and draws; patients are for the decision, which counts each once.
+    """
 
     key: FleetKey
     spec: rungs.RungSpec
     seen: SharedArray
     labels: Int[np.ndarray, " image"]
+    patients: Int[np.ndarray, " image"]
     draws: tuple[Draw, ...]
     test_rows: Int[np.ndarray, " row"]
     covariates: Covariates | None = None
@@ -46,13 +51,16 @@ class FleetTask:
     def __getstate__(self) -> dict[str, Any]:
         """On the way to a worker, whole numbers take as few bytes as they can."""
         draws = tuple(replace(draw, rows=_narrow(draw.rows), fold=_narrow(draw.fold)) for draw in self.draws)
-        narrow = {name: _narrow(getattr(self, name)) for name in ("labels", "test_rows")}
+        narrow = {name: _narrow(getattr(self, name)) for name in _NUMBERS}
         return {**self.__dict__, **narrow, "draws": draws}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         draws = tuple(replace(draw, rows=_wide(draw.rows), fold=_wide(draw.fold)) for draw in state["draws"])
-        wide = {name: _wide(state[name]) for name in ("labels", "test_rows")}
+        wide = {name: _wide(state[name]) for name in _NUMBERS}
         self.__dict__.update({**state, **wide, "draws": draws})
+
+
+_NUMBERS = ("labels", "patients", "test_rows")
 
 
 def _narrow(numbers: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
@@ -70,7 +78,8 @@ class FittedTrial:
 
     fit_seconds: float
     test_proba: Float[np.ndarray, "row class_"] | None = None
-    out_of_part_proba: Float[np.ndarray, "row class_"] | None = None
+    decision: dict[str, Any] | None = None
+    out_of_part: dict[str, Any] | None = None
     n_parameters: int | None = None
     chosen: dict[str, Any] | None = None
     reason: str | None = None
@@ -78,6 +87,8 @@ class FittedTrial:
     """Whether the reason lies in the subset, so that another try would fail alike."""
     layers: list[dict[str, Any]] | None = None
     kept: Frozen | None = None
+    held_out_proba: Float[np.ndarray, "row class_"] | None = None
+    """Of what is kept alone."""
 
 
 def fit_fleet(task: FleetTask) -> list[FittedTrial]:
@@ -102,14 +113,21 @@ def fit_fleet(task: FleetTask) -> list[FittedTrial]:
         else:
             fitted = fit_beside(rung, images, task.labels, draws, covariates)
         seconds = (time.perf_counter() - began) / len(draws)
-        made = [_trial(one, test_images, n_classes, seconds) for one in fitted]
+        made = [
+            _trial(one, task, draw, test_images, n_classes, seconds) for one, draw in zip(fitted, draws, strict=True)
+        ]
         if task.looked_into:
             made = _look_into(task, images, made, fitted, draws)
         trials += [
-            replace(trial, kept=freeze(one)) if start + place == task.kept and trial.reason is None else trial
+            _with_itself(trial, one, n_classes) if start + place == task.kept and trial.reason is None else trial
             for place, (trial, one) in enumerate(zip(made, fitted, strict=True))
         ]
     return trials
+
+
+def _with_itself(trial: FittedTrial, fitted: BaseEstimator, n_classes: int) -> FittedTrial:
+    held_out = _over_all_classes(fitted.out_of_part_proba_, fitted.classes_, n_classes)
+    return replace(trial, kept=freeze(fitted), held_out_proba=held_out)
 
 
 def flaw_of(trials: Sequence[FittedTrial]) -> str | None:
@@ -136,7 +154,14 @@ def _look_into(
     return looked
 
 
-def _trial(fitted: BaseEstimator | FitError, test_images: np.ndarray, n_classes: int, seconds: float) -> FittedTrial:
+def _trial(
+    fitted: BaseEstimator | FitError,
+    task: FleetTask,
+    draw: Draw,
+    test_images: np.ndarray,
+    n_classes: int,
+    seconds: float,
+) -> FittedTrial:
     if isinstance(fitted, FitError):
         return FittedTrial(seconds, reason=str(fitted), is_certain=fitted.is_certain)
     try:
@@ -147,10 +172,22 @@ def _trial(fitted: BaseEstimator | FitError, test_images: np.ndarray, n_classes:
     if not np.isfinite(test_proba).all():
         reason = "The fitted model gives probabilities that are not numbers."
         return FittedTrial(seconds, reason=reason, is_certain=False)
+    held_out = _over_all_classes(fitted.out_of_part_proba_, fitted.classes_, n_classes)
+    labels, patients = task.labels[draw.rows], task.patients[draw.rows]
+    decision = choose_decision(
+        held_out,
+        labels,
+        patients,
+        prevalence=apparent_shares(
+            labels[may_learn(draw.fold)], held_out, is_weighted=task.spec.settings.get("class_weight") is not None
+        ),
+        is_thin=draw.is_thin,
+    )
     return FittedTrial(
         fit_seconds=seconds,
         test_proba=test_proba,
-        out_of_part_proba=_over_all_classes(fitted.out_of_part_proba_, fitted.classes_, n_classes),
+        decision=decision.to_json(),
+        out_of_part=score_out_of_part(held_out, labels, patients),
         n_parameters=int(fitted.n_parameters_),
         chosen=fitted.chosen_,
     )

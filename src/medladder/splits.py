@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -153,7 +154,7 @@ class Pool:
     fold: int
     repeats_a_round: int
 
-    @property
+    @cached_property
     def n_patients(self) -> int:
         """Patients a subset may be taken from."""
         return len(np.unique(self.patients[self.rows]))
@@ -184,8 +185,17 @@ class Pool:
         start = place * len(order) // self.repeats_a_round
         return np.take(order, np.arange(start, start + n_patients), mode="wrap")
 
+    @cached_property
+    def _orders(self) -> dict[int, Int[np.ndarray, " patient"]]:
+        return {}
+
     def _order(self, round_: int) -> Int[np.ndarray, " patient"]:
         """Patients in random order, every class set spread evenly, so that each window is stratified."""
+        if round_ not in self._orders:
+            self._orders[round_] = self._ordered(round_)
+        return self._orders[round_]
+
+    def _ordered(self, round_: int) -> Int[np.ndarray, " patient"]:
         rng = _rng(self.seed, "pool order", self.fold, round_)
         numbers, unit = np.unique(self.patients[self.rows], return_inverse=True)
         strata = class_sets(self.labels[self.rows], unit)

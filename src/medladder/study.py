@@ -16,7 +16,6 @@ import numpy as np
 from .budgeting import draws_at_once, fit_to_budget
 from .cohort import Cohort
 from .cost import Pace, expected_seconds, seconds_until_it_hangs, threads_a_fleet
-from .decision import apparent_shares, choose_decision, score_out_of_part
 from .engine.contract import Engine, Limits, Lost
 from .engine.data import SharedArray
 from .engine.opening import USUAL, open_engine
@@ -268,6 +267,7 @@ def _packing(
             specs[key.rung],
             arrays[key.rung],
             planned.record.labels,
+            planned.record.patients,
             tuple(planned.draws(key)),
             planned.test_rows(key.fold),
             planned.covariates if key.rung in seeing else None,
@@ -309,9 +309,8 @@ def _record_fleet(
     for draw, fitted in zip(task.draws, result, strict=True):
         if fitted.kept is not None:
             known = planned.cohort.hashes_of(draw.rows)
-            folder.write_network(
-                key, KeptNetwork(fitted.kept.arrays, fitted.kept.facts, fitted.out_of_part_proba, known)
-            )
+            kept = fitted.kept
+            folder.write_network(key, KeptNetwork(kept.arrays, kept.facts, fitted.held_out_proba, known))
     folder.write_fleet(key, predictions, trials)
     failed = [trial.reason for trial in trials if trial.reason]
     folder.log(f"{key.name}: {len(done)} trials done" + (f", {len(failed)} failed: {failed[0]}" if failed else ""))
@@ -328,31 +327,14 @@ def _trial(planned: PlannedStudy, key: FleetKey, repeat: int, draw: Draw, fitted
         "overlap": round(planned.pools[key.fold].overlap(key.n_train, repeat), 6),
         "fit_seconds": round(fitted.fit_seconds, 4),
     }
-    if fitted.out_of_part_proba is None:
+    if fitted.test_proba is None:
         return Trial(status="failed", reason=fitted.reason, **known)
-    record = planned.record
-    labels = record.labels[draw.rows]
-    decision = choose_decision(
-        fitted.out_of_part_proba,
-        labels,
-        record.patients[draw.rows],
-        prevalence=apparent_shares(
-            labels[may_learn(draw.fold)],
-            fitted.out_of_part_proba,
-            is_weighted=_settings(planned.plan, key.rung).get("class_weight") is not None,
-        ),
-        is_thin=draw.is_thin,
-    )
     return Trial(
         status="done",
-        decision=decision.to_json(),
+        decision=fitted.decision,
         n_parameters=fitted.n_parameters,
         chosen=fitted.chosen,
-        out_of_part=score_out_of_part(fitted.out_of_part_proba, labels, record.patients[draw.rows]),
+        out_of_part=fitted.out_of_part,
         layers=fitted.layers,
         **known,
     )
-
-
-def _settings(plan: Plan, rung: str) -> dict[str, Any]:
-    return next(planned.settings for planned in plan.rungs if planned.rung == rung)
