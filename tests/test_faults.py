@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -95,7 +95,7 @@ def test_killed_at_twenty_moments_it_ends_as_if_never_stopped(class_folders: Pat
             subprocess.run([*words, "--out", str(out)], check=True, stdout=said, stderr=said)
     assert evidence_of(killed) == evidence_of(tmp_path / "whole")
     assert max(Counter(recorded(killed)).values()) == 1, "no recorded fleet ran twice"
-    assert len(recorded(killed)) == n_fleets
+    assert n_fleets - 20 <= len(recorded(killed)) <= n_fleets, "a kill may come between the journal and the log"
     assert len(begun(killed)) - n_fleets <= 20 * 2, "a kill costs at most one fleet a slot"
 
 
@@ -159,8 +159,15 @@ def test_what_goes_wrong_once_is_mended_by_the_second_try(
     assert evidence_of(folder.path) == evidence_of(ml.run_study(cohort, tmp_path / "whole", **FAULTS).path)
 
 
+def heed_ctrl_c() -> None:
+    """A shell has what it starts in the background ignore it, and these tests may run there."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Slow:
     """A study each of whose fleets takes a second and a half, in a process of its own."""
+
+    started: ClassVar[list[Slow]] = []
 
     def __init__(self, folder: Path, cohort: Path, **how: Any) -> None:
         (folder / "main.py").write_text(SLOW)
@@ -169,7 +176,9 @@ class Slow:
         self.said = folder / "said.txt"
         with self.said.open("w") as said:
             told = {"stdout": subprocess.DEVNULL, "stderr": said, "start_new_session": True, **how}
+            told.setdefault("preexec_fn", heed_ctrl_c)
             self.process = subprocess.Popen([sys.executable, str(folder / "main.py"), *self.words], **told)
+        self.started.append(self)
         wait_until(lambda: len(begun(self.out)) >= 2)
 
     def workers(self) -> list[int]:
@@ -190,11 +199,24 @@ class Slow:
         wait_until(lambda: not any(map(is_running, workers)), seconds=5)
         return code
 
+    def end(self) -> None:
+        """Whatever a test left."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
     def goes_on_to(self, whole: dict[str, Any]) -> None:
         """The same command again ends as if never stopped."""
         assert not (self.out / ".lock").exists(), "the folder is given back"
         subprocess.run([sys.executable, "-m", "medladder", *self.words], check=True, capture_output=True)
         assert evidence_of(self.out) == whole
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    while Slow.started:
+        Slow.started.pop().end()
 
 
 @pytest.fixture
