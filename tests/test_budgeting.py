@@ -12,7 +12,7 @@ import pytest
 import medladder as ml
 from medladder.budgeting import draws_at_once, fit_to_budget, read_seconds, widening
 from medladder.cohort import Cohort, read_cohort
-from medladder.cost import Pace, bytes_a_fleet, expected_seconds
+from medladder.cost import Pace, bytes_a_fleet, expected_seconds, seconds_to_look
 from medladder.errors import OptionError
 from medladder.planning import LONG_SECONDS, PlannedStudy, Wishes, blocks, plan_study, repeats_a_fleet
 from medladder.record.plan import Plan
@@ -35,10 +35,19 @@ def seconds_of(plan: Plan) -> float:
 
 
 def fitted(planned: PlannedStudy, seconds: float, before: Plan | None = None) -> tuple[Plan, list[str]]:
-    from medladder.cost import seconds_to_look
-
-    smaller, told = fit_to_budget(planned, before, (), Pace(planned.plan), seconds + seconds_to_look(planned.plan), 1)
+    smaller, told = fit_to_budget(planned, before, (), Pace(planned.plan), seconds, 1, inspection=False)
     return smaller.plan, told
+
+
+def test_time_to_look_into_the_networks_is_kept_back_half_at_most(planned: PlannedStudy) -> None:
+    whole, pace = seconds_of(planned.plan), Pace(planned.plan)
+    seconds = whole + 2.01 * seconds_to_look(planned.plan)
+    same, told = fit_to_budget(planned, None, (), pace, seconds, 1, inspection=True)
+    assert same.plan == planned.plan
+    assert not told
+    smaller, told = fit_to_budget(planned, None, (), pace, 1.1 * whole, 1, inspection=True)
+    assert 3 < smaller.plan.repeats < 10, "half of the time is for fits"
+    assert "--no-inspection leaves it out" in told[0]
 
 
 def test_what_fits_is_left_whole(planned: PlannedStudy) -> None:

@@ -73,15 +73,22 @@ def fit_to_budget(
     pace: Pace,
     seconds: float,
     n_workers: int,
+    *,
+    inspection: bool,
 ) -> tuple[PlannedStudy, list[str]]:
     """The study with the sizes and repeats that fit so many seconds, and sentences on what was left out.
 
     First repeats go, down to `FEWEST_REPEATS`; then sizes between the smallest and the largest, every other one; then
     the largest, which is where time goes and what one least likes to miss. What stands in the folder stays. Repeats
-    that are kept are those of the whole study, so that the rest can be added later.
+    that are kept are those of the whole study, so that the rest can be added later. Of the time, what looking into the
+    networks takes in the end is kept back, half of it at most.
     """
     plan = planned.plan
-    usable = seconds - seconds_to_look(plan) / n_workers
+    looking = seconds_to_look(plan) / n_workers if inspection else 0.0
+    usable = seconds - min(looking, seconds / 2)
+    told = []
+    if looking > seconds / 2:
+        told.append(f"Looking into the networks takes about {minutes(looking)}; --no-inspection leaves it out.")
 
     def seconds_of(choice: _Choice) -> float:
         smaller = _planned(plan, before, choice)
@@ -89,11 +96,11 @@ def fit_to_budget(
 
     whole = _Choice(plan.sizes, plan.repeats)
     if seconds_of(whole) <= usable:
-        return planned, []
+        return planned, told
     choices = list(_choices(whole, before))
     chosen = next((one for one in choices if seconds_of(one) <= usable), choices[-1])
     smaller = _planned(plan, before, chosen)
-    told = [_left_out(planned, whole, chosen)]
+    told.append(_left_out(planned, whole, chosen))
     if seconds_of(chosen) > usable:
         told.append(
             f"Even that takes about {minutes(seconds_of(chosen))}, more than there is: what does not end in time is "

@@ -95,7 +95,8 @@ def run_study(
         remember(cohort.fingerprint, [asdict(origin) for origin in cohort.origins])
         with only_writer(folder.path, take_over=take_over) as lock:
             going = Going(folder, workers, lock, device, cache, progress)
-            planned = _go_on(going, planned, None if time_budget is None else began + time_budget, pictures=pictures)
+            deadline = None if time_budget is None else began + time_budget
+            planned = _go_on(going, planned, deadline, pictures=pictures, inspection=inspection)
             if inspection:
                 inspect_study(
                     folder, planned, workers, device=device, cache=cache, pictures=pictures, progress=progress
@@ -126,7 +127,9 @@ def _check_device(name: str) -> None:
     find_device(name)
 
 
-def _go_on(going: Going, planned: PlannedStudy, deadline: float | None, *, pictures: bool) -> PlannedStudy:
+def _go_on(
+    going: Going, planned: PlannedStudy, deadline: float | None, *, pictures: bool, inspection: bool
+) -> PlannedStudy:
     """Run what is missing of a study, as the folder's only writer; the plan that it then holds."""
     folder, engine = going.folder, going.engine
     planned, whole = open_study(folder, planned, going.progress.say)
@@ -134,7 +137,9 @@ def _go_on(going: Going, planned: PlannedStudy, deadline: float | None, *, pictu
     if deadline is not None:
         seconds = deadline - time.monotonic()
         before = folder.read_plan() if folder.is_study else None
-        planned, left_out = fit_to_budget(planned, before, set(whole), pace, seconds, engine.n_workers)
+        planned, left_out = fit_to_budget(
+            planned, before, set(whole), pace, seconds, engine.n_workers, inspection=inspection
+        )
         for line in left_out:
             going.say(line)
     at_once = draws_at_once(planned, engine.memory_bytes)

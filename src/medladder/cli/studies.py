@@ -157,7 +157,9 @@ def _show_plan(cohort: Any, wishes: dict[str, Any], running: dict[str, Any], *, 
     left_out: list[str] = []
     if seconds is not None:
         pace = Pace(planned.plan)
-        planned, left_out = fit_to_budget(planned, None, (), pace, seconds, jobs or n_processors())
+        planned, left_out = fit_to_budget(
+            planned, None, (), pace, seconds, jobs or n_processors(), inspection=running["inspection"]
+        )
     effort = Effort.of(planned.plan, jobs)
     if as_json:
         print_json({"plan": planned.plan.to_json(), **asdict(effort), "left_out": left_out})
